@@ -1,0 +1,36 @@
+# The map of a study: raw sources → pools → weights → mixtures → models → evaluations → tables → figures → report.
+# `snakemake --cores 2` runs config/demo.yaml; `--configfile config/<study>.yaml` runs another study;
+# `snakemake --list-target-rules` is the catalogue of tables and figures, each of which can be asked for by name.
+
+from snakemake.utils import min_version
+
+min_version("9.19")
+
+# Not a plain `configfile:`, because that would merge the demo's experiments into every other study.
+if "study" not in config:
+
+    configfile: "config/demo.yaml"
+
+
+include: "workflow/rules/common.smk"
+
+
+report: "workflow/report/workflow.rst"
+
+
+rule all:
+    """Every table and figure of the study."""
+    default_target: True
+    input:
+        TABLES.values(),
+        FIGURES.values(),
+
+
+include: "workflow/rules/sources.smk"
+include: "workflow/rules/pools.smk"
+include: "workflow/rules/weights.smk"
+include: "workflow/rules/mixtures.smk"
+include: "workflow/rules/models.smk"
+include: "workflow/rules/evaluations.smk"
+include: "workflow/rules/tables.smk"
+include: "workflow/rules/figures.smk"

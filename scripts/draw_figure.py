@@ -1,0 +1,41 @@
+"""Draw one figure of a study from one tidy table, as PDF and PNG in the house style.
+
+    draw_figure.py NAME --table TABLE.csv --settings JSON --pdf OUT.pdf --png OUT.png
+
+NAME (its table): weights (trajectories), final_weights (weights), test_loss (test_loss), training_curves
+(training_curves), mtbench (mtbench), mixtures (mixtures).
+
+Settings, all optional except where a figure shows one experiment (weights, final_weights, mtbench, mixtures):
+    {"study": "demo", "experiment": "denoising", "title": "own title", "titles": {EXPERIMENT: "its title"},
+     "experiments": [order], "methods": [order], "sources": [order], "categories": [order],
+     "corruption": {SOURCE: RATE} | null, "stage": "finetuning" | "reweighting"}
+
+`corruption` serves weights, `stage` training_curves, `categories` mtbench. Same input, same bytes.
+"""
+
+from scalebio import cli
+
+
+def main() -> None:
+    """Read the table, draw, save both files."""
+    import importlib
+
+    from scalebio.figures import NAMES, house
+    from scalebio.tables import tidy
+
+    parser = cli.parser(__doc__)
+    parser.add_argument("name", choices=NAMES, help="which figure")
+    parser.add_argument("--table", required=True, metavar="CSV", help="the tidy table it shows")
+    parser.add_argument("--pdf", required=True, metavar="FILE", help="vector file to write")
+    parser.add_argument("--png", required=True, metavar="FILE", help="raster file to write, 200 dots per inch")
+    arguments = parser.parse_args()
+
+    # By name, so that a figure depends on its own module only and editing one redraws one.
+    module = importlib.import_module(f"scalebio.figures.{arguments.name}")
+    table = tidy.read_csv(arguments.table, module.COLUMNS)
+    with house.style():
+        house.save(module.draw(table, arguments.settings), arguments.pdf, arguments.png)
+
+
+if __name__ == "__main__":
+    cli.run(main)

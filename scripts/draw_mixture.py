@@ -1,0 +1,57 @@
+"""Draw the rows that the final model is trained on, by the learned weights.
+
+Settings: rows, seed, max_repeat (source → limit or null), max_length.
+"""
+
+from pathlib import Path
+
+from scalebio.cli import parser, run
+
+
+def main() -> None:
+    """Read weights and pool, draw, write mixture.parquet and mixture.json."""
+    from transformers import AutoTokenizer
+
+    from scalebio import mixture, records
+    from scalebio.chat import encode_all
+    from scalebio.files import read_json, write_json
+    from scalebio.provenance import provenance
+    from scalebio.streams import stream
+
+    options = parser(__doc__)
+    options.add_argument("--weights", required=True)
+    options.add_argument("--train", required=True)
+    options.add_argument("--model", required=True, help="provenance.json in the base model's folder; its tokenizer counts")
+    options.add_argument("--output", required=True, help="mixture.parquet")
+    options.add_argument("--manifest", required=True, help="mixture.json")
+    arguments = options.parse_args()
+    settings = arguments.settings
+
+    weights = read_json(arguments.weights)["weights"]
+    by_source = records.group_by_source(records.read(arguments.train), list(weights))
+    available = {name: len(rows) for name, rows in by_source.items()}
+    chosen = mixture.draw(weights, available, settings["rows"], settings["seed"], settings["max_repeat"])
+    drawn = {name: [by_source[name][i] for i in indices] for name, indices in chosen.items()}
+
+    tokenizer = AutoTokenizer.from_pretrained(Path(arguments.model).parent)
+    examples = {name: encode_all(rows, tokenizer, settings["max_length"]) for name, rows in drawn.items()}
+    tokens = {name: sum(len(example.ids) for example in encoded) for name, encoded in examples.items()}
+    truncated = {name: sum(example.truncated for example in encoded) for name, encoded in examples.items()}
+
+    rows = [row for name in drawn for row in drawn[name]]
+    order = stream(settings["seed"], "mixture order").permutation(len(rows))
+    records.write(arguments.output, [rows[i] for i in order])
+    inputs = {"weights": arguments.weights, "train": arguments.train}
+    write_json(
+        arguments.manifest,
+        {
+            "rows": len(rows),
+            "sources": mixture.realised(weights, available, tokens, {name: len(drawn[name]) for name in drawn}),
+            "truncated": truncated,
+            "provenance": provenance(settings, inputs, tokenizer),
+        },
+    )
+
+
+if __name__ == "__main__":
+    run(main)

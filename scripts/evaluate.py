@@ -1,0 +1,37 @@
+"""Measure a fine-tuned model: test loss, and task accuracy where it is asked for.
+
+Settings: run (a label), max_length, accuracy (the study's section) or null.
+"""
+
+from pathlib import Path
+
+from scalebio.cli import parser, run
+
+
+def main() -> None:
+    """Evaluate and write metrics.json."""
+    from scalebio import base_models, evaluation, records
+    from scalebio.config import Accuracy
+    from scalebio.files import write_json
+    from scalebio.provenance import provenance
+
+    options = parser(__doc__)
+    options.add_argument("--model", required=True, help="provenance.json in the model's folder")
+    options.add_argument("--test", required=True)
+    options.add_argument("--output", required=True, help="metrics.json")
+    arguments = options.parse_args()
+    settings = arguments.settings
+
+    model, tokenizer = base_models.load(Path(arguments.model).parent)
+    model.to(base_models.device())
+    test = records.read(arguments.test)
+    metrics = evaluation.test_loss(model, tokenizer, test, settings["max_length"])
+    if settings.get("accuracy"):
+        accuracy = Accuracy.model_validate(settings["accuracy"])
+        metrics |= evaluation.accuracy(model, tokenizer, test, accuracy, settings["max_length"])
+    inputs = {"model": arguments.model, "test": arguments.test}
+    write_json(arguments.output, metrics | {"provenance": provenance(settings, inputs, tokenizer)})
+
+
+if __name__ == "__main__":
+    run(main)

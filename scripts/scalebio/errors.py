@@ -1,0 +1,8 @@
+"""The one exception that means "the input is at fault, and here is what to do about it"."""
+
+
+class UserError(Exception):
+    """Bad input or an impossible request; the message is all that a user sees.
+
+    It names the file, line, key or source at fault, what was expected, and what to do next.
+    """

@@ -1,0 +1,156 @@
+"""Sources made here from seeds: reasoning-gym tasks with verifiable answers, and everyday facts in many languages.
+
+Rows of one source have distinct prompts. Two sources with the same settings get different random streams, because
+streams are keyed by the source's name; from a small task space they may still share a prompt, which the pool's
+leakage check counts.
+"""
+
+import dataclasses
+import datetime
+import difflib
+import enum
+import functools
+import json
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from scalebio.config import Cldr, ReasoningGym
+from scalebio.errors import UserError
+from scalebio.records import Record
+from scalebio.streams import stream
+
+TRIES_PER_ROW = 20
+SPARE_TRIES = 1000
+
+
+def generate(name: str, spec: ReasoningGym | Cldr, rows: int, seed: int) -> list[Record]:
+    """`rows` records with distinct prompts for the source `name`.
+
+    Raises UserError for an unknown task, setting or language, or when there are too few distinct prompts.
+    """
+    if isinstance(spec, Cldr):
+        return _cldr(name, spec.language, rows, seed)
+    return _reasoning_gym(name, spec.tasks, rows, seed)
+
+
+def _distinct(name: str, what: str, wanted: int, make: Iterator[tuple[str, object]]) -> list[object]:
+    """The first `wanted` items with distinct prompts from (prompt, item) pairs; UserError if they run out."""
+    found, tries, started = {}, TRIES_PER_ROW * wanted + SPARE_TRIES, time.monotonic()
+    for prompt, item in make:
+        if len(found) == wanted or not tries:
+            break
+        tries -= 1
+        found.setdefault(prompt, item)
+        if time.monotonic() - started > 10:
+            print(f"source {name}: {len(found)} of {wanted} rows of {what}", flush=True)
+            started = time.monotonic()
+    if len(found) < wanted:
+        raise UserError(
+            f"source `{name}`: asks for {wanted} rows of {what}, but only {len(found)} distinct prompts were found. "
+            "Ask for fewer rows, or widen its settings."
+        )
+    return list(found.values())
+
+
+# --- reasoning-gym ------------------------------------------------------------------------------------------------
+
+
+def _reasoning_gym(name: str, tasks: dict[str, dict], rows: int, seed: int) -> list[Record]:
+    """Rows split evenly over the tasks (earlier ones get the remainder), then shuffled."""
+    if rows < len(tasks):
+        raise UserError(f"source `{name}`: rows = {rows} is fewer than its {len(tasks)} tasks.")
+    entries = []
+    for place, (task, settings) in enumerate(tasks.items()):
+        wanted = rows // len(tasks) + (place < rows % len(tasks))
+        entries += [(task, entry) for entry in _entries(name, task, settings, wanted, seed)]
+    order = stream(seed, "generator", name).permutation(len(entries))
+    records = []
+    for row, (task, entry) in enumerate(entries[i] for i in order):
+        messages = [{"role": "user", "content": entry["question"]}, {"role": "assistant", "content": entry["answer"]}]
+        records.append(Record(messages, name, row, task, _checker(task, entry)))
+    return records
+
+
+def _entries(name: str, task: str, settings: dict, wanted: int, seed: int) -> list[dict]:
+    """`wanted` reasoning-gym entries {question, answer, metadata} with distinct questions."""
+    import reasoning_gym
+    from reasoning_gym.factory import DATASETS
+
+    if task not in DATASETS:
+        near = difflib.get_close_matches(task, DATASETS, 3) or sorted(DATASETS)[:5]
+        raise UserError(f"source `{name}`: reasoning-gym has no task `{task}`. Nearest: {', '.join(near)}.")
+    if fixed := {"seed", "size"} & settings.keys():
+        raise UserError(
+            f"source `{name}`, task `{task}`: {', '.join(sorted(fixed))} is set here; use the source's `rows`."
+        )
+    # An entry is made from (seed + index), so two nearby seeds would share entries: hence 31 random bits.
+    first = int(stream(seed, "generator", name, task).integers(2**31))
+    size = TRIES_PER_ROW * wanted + SPARE_TRIES
+    try:
+        dataset = reasoning_gym.create_dataset(task, seed=first, size=size, **settings)
+    except (TypeError, ValueError, AssertionError) as error:
+        known = [field.name for field in dataclasses.fields(DATASETS[task][1]) if field.name not in ("seed", "size")]
+        raise UserError(f"source `{name}`, task `{task}`: {error}. Its settings are {', '.join(known)}.") from error
+    found = _distinct(
+        name, f"`{task}`", wanted, ((entry["question"], entry) for entry in map(dataset.__getitem__, range(size)))
+    )
+    if not all(isinstance(entry["answer"], str) and entry["answer"].strip() for entry in found):
+        raise UserError(f"source `{name}`: task `{task}` has questions without one written answer; leave it out.")
+    return found
+
+
+def _checker(task: str, entry: dict) -> str | None:
+    """JSON for `score_answer`, or None where the task's own scorer, given it back, does not accept the answer."""
+    checker = json.dumps({"dataset": task, "entry": _plain(entry)}, ensure_ascii=False)
+    return checker if score_answer(checker, entry["answer"]) == 1.0 else None
+
+
+def _plain(value: object) -> object:
+    """The same value in JSON's own types."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted((_plain(item) for item in value), key=repr)
+    if isinstance(value, enum.Enum):
+        return _plain(value.value)
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    if isinstance(value, (datetime.date, datetime.time)):
+        return value.isoformat()
+    return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
+
+
+@functools.cache
+def _scorer(task: str) -> Callable[[str, dict], float]:
+    import reasoning_gym
+
+    return reasoning_gym.get_score_answer_fn(task)
+
+
+def score_answer(checker: str, text: str) -> float:
+    """Score of the answer `text` between 0 and 1, by the task's own scorer; `checker` as in `Record.checker`."""
+    content = json.loads(checker)
+    return float(_scorer(content["dataset"])(text.strip(), content["entry"]))
+
+
+# --- CLDR ---------------------------------------------------------------------------------------------------------
+
+
+def _cldr(name: str, language: str, rows: int, seed: int) -> list[Record]:
+    from scalebio import cldr
+
+    if language not in cldr.PROMPTS:
+        raise UserError(
+            f"source `{name}`: no templates for language `{language}`. Known are {', '.join(sorted(cldr.PROMPTS))}."
+        )
+    facts = cldr.facts(language, stream(seed, "generator", name))
+    found = _distinct(name, f"CLDR facts in `{language}`", rows, ((fact.prompt, fact) for fact in facts))
+    records = []
+    for row, fact in enumerate(found):
+        messages = [{"role": "user", "content": fact.prompt}, {"role": "assistant", "content": fact.answer}]
+        records.append(Record(messages, name, row, fact.template))
+    return records

@@ -1,0 +1,69 @@
+"""LISA: only a few randomly drawn transformer layers train at a time (arXiv 2403.17919, Algorithm 1).
+
+As in the authors' code, exactly `layers` layers are drawn without replacement every `interval` steps; embeddings,
+final norm and output head always train unless `embeddings` is off. Unlike it, the optimiser state of a layer that
+goes back to sleep is freed, so memory does not creep up to that of full training.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from scalebio.errors import UserError
+
+
+def find_layers(model: torch.nn.Module) -> torch.nn.ModuleList:
+    """The model's stack of transformer layers: its longest list of modules of one class, found by structure.
+
+    Raises UserError if there is none.
+    """
+    stacks = [
+        module
+        for module in model.modules()
+        if isinstance(module, torch.nn.ModuleList) and len(module) > 0 and len({type(layer) for layer in module}) == 1
+    ]
+    if not stacks:
+        raise UserError(
+            f"{type(model).__name__} has no stack of transformer layers, so LISA cannot be used; unset `lisa`."
+        )
+    return max(stacks, key=len)
+
+
+@dataclass
+class LayerDraws:
+    """Which layers train at each step, from one stream; share the object's draws between u and w."""
+
+    total: int
+    active: int
+    interval: int
+    rng: np.random.Generator
+
+    def __post_init__(self):
+        if self.active > self.total:
+            raise UserError(f"lisa.layers is {self.active}, but the model has {self.total} layers.")
+
+    def at(self, step: int) -> list[int] | None:
+        """New sorted layer indices if `step` starts an interval, else None. Call once a step, in order."""
+        if step % self.interval:
+            return None
+        return sorted(self.rng.choice(self.total, self.active, replace=False).tolist())
+
+
+def activate(model: torch.nn.Module, layers: list[int], embeddings: bool = True) -> None:
+    """Let exactly the given layers train, and embeddings, norms and head outside the stack if `embeddings`."""
+    stack = find_layers(model)
+    for parameter in model.parameters():
+        parameter.requires_grad_(embeddings)
+    for index, layer in enumerate(stack):
+        for parameter in layer.parameters():
+            parameter.requires_grad_(index in layers)
+
+
+def free_frozen(optimizer: torch.optim.Optimizer) -> None:
+    """Drop gradients and optimiser state of every parameter that does not train."""
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if not parameter.requires_grad:
+                parameter.grad = None
+                optimizer.state.pop(parameter, None)

@@ -1,0 +1,59 @@
+"""The judge's prompts, byte for byte as FastChat builds them for single-answer grading.
+
+Four of the eight prompts in `judge_prompts.jsonl` grade one answer: with and without a reference, for turn 1 and 2.
+FastChat gives a reference in math, reasoning and coding; those are the categories it has references for, so here a
+question gets the reference prompt exactly if it has a `reference`.
+"""
+
+import hashlib
+from pathlib import Path
+from string import Formatter
+from typing import NamedTuple
+
+from scalebio.errors import UserError
+from scalebio.files import read_jsonl
+
+SLOTS = {
+    "single-v1": {"question", "answer"},
+    "single-math-v1": {"question", "ref_answer_1", "answer"},
+    "single-v1-multi-turn": {"question_1", "answer_1", "question_2", "answer_2"},
+    "single-math-v1-multi-turn": {"question_1", "answer_1", "question_2", "answer_2", "ref_answer_1", "ref_answer_2"},
+}
+
+
+class Prompt(NamedTuple):
+    """What one judge call sends, and the name of the template behind it."""
+
+    name: str
+    system: str
+    user: str
+
+
+def read(path: str | Path) -> tuple[dict[str, dict], str]:
+    """The grading templates by name, and the file's sha256. Raises UserError if one is missing or has other slots."""
+    templates = {row.get("name"): row for row in read_jsonl(path)}
+    for name, slots in SLOTS.items():
+        if name not in templates:
+            raise UserError(f"{path} has no prompt {name!r}. Name FastChat's own judge_prompts.jsonl.")
+        found = {slot for _, slot, _, _ in Formatter().parse(templates[name]["prompt_template"]) if slot is not None}
+        if found != slots or templates[name]["output_format"] != "[[rating]]":
+            raise UserError(f"{path}: prompt {name!r} has the slots {sorted(found)}, expected {sorted(slots)}.")
+    return {name: templates[name] for name in SLOTS}, hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def build(templates: dict[str, dict], question: dict, answers: list[str], turn: int) -> Prompt:
+    """The prompt that has `turn` (1 or 2) of the two `answers` to `question` graded."""
+    reference = question.get("reference")
+    name = f"single-{'math-v1' if reference else 'v1'}{'-multi-turn' if turn == 2 else ''}"
+    values = {
+        "question": question["turns"][0],
+        "answer": answers[0],
+        "question_1": question["turns"][0],
+        "question_2": question["turns"][1],
+        "answer_1": answers[0],
+        "answer_2": answers[1],
+    }
+    if reference:
+        values |= {"ref_answer_1": reference[0], "ref_answer_2": reference[1]}
+    template = templates[name]
+    return Prompt(name, template["system_prompt"], template["prompt_template"].format(**values))

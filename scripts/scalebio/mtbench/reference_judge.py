@@ -1,0 +1,181 @@
+"""The offline reference judge: a local OpenAI-compatible server that rates by a stated rule. It is not an LLM.
+
+It exists so that the whole road (prompts, HTTP, retries, parsing, statistics) runs and is tested on a machine without a
+judge. Its ratings say how near an answer is to the reference, nothing about quality, and every output carries LABEL.
+The rule, printed in every explanation:
+
+* prompt with a reference: rating = 1 + 9 x F1, where F1 compares answer and reference as bags of tokens (words in lower
+  case; single characters in Chinese, Japanese and Korean; punctuation marks);
+* prompt without one: rating = 1 + 9 x length x variety, with length = min(1, tokens / 60) and variety = the share of
+  distinct pairs among the answer's neighbouring tokens, so short or repetitive answers rate low.
+
+Question, answer and reference are read from the judge prompt it is sent, as an LLM would. Turn 2 alone is rated in a
+two-turn prompt. `serving(fault)` can be told to misbehave, for tests.
+"""
+
+import json
+import os
+import re
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+LABEL = "offline-reference-judge (not an LLM)"
+ENOUGH_TOKENS = 60
+
+_TOKEN = re.compile(r"[぀-ヿ㐀-䶿一-鿿가-힯]|\w+?(?=[぀-ヿ㐀-䶿一-鿿가-힯])|\w+|[^\w\s]")
+# The answer runs to the last end mark and everything else to the first one, so an answer that imitates the marks is
+# still read as an answer.
+_ONE_TURN = re.compile(
+    r"\[Question\]\n(?P<question>.*?)\n\n"
+    r"(?:\[The Start of Reference Answer\]\n(?P<reference>.*?)\n\[The End of Reference Answer\]\n\n)?"
+    r"\[The Start of Assistant's Answer\]\n(?P<answer>.*)\n\[The End of Assistant's Answer\]\Z",
+    re.DOTALL,
+)
+_TWO_TURNS = re.compile(
+    r"\A<\|The Start of Assistant A's Conversation with User\|>\n\n### User:\n.*?\n\n### Assistant A:\n.*?"
+    r"\n\n### User:\n(?P<question>.*?)\n\n### Assistant A:\n(?P<answer>.*)"
+    r"\n\n<\|The End of Assistant A's Conversation with User\|>\Z",
+    re.DOTALL,
+)
+_TWO_TURNS_REFERENCE = re.compile(
+    r"\A<\|The Start of Reference Answer\|>\n\n### User:\n.*?\n\n### Reference answer:\n.*?"
+    r"\n\n### User:\n(?P<question>.*?)\n\n### Reference answer:\n(?P<reference>.*?)"
+    r"\n\n<\|The End of Reference Answer\|>\n\n\n"
+    r"<\|The Start of Assistant A's Conversation with User\|>\n\n### User:\n.*?\n\n### Assistant A:\n.*?"
+    r"\n\n### User:\n(?P=question)\n\n### Assistant A:\n(?P<answer>.*)"
+    r"\n\n<\|The End of Assistant A's Conversation with User\|>\Z",
+    re.DOTALL,
+)
+
+
+def read_prompt(text: str) -> tuple[str, str, str | None] | None:
+    """Question, answer to be rated and reference (None without one) of a judge prompt; None if it is no such prompt."""
+    for pattern in (_TWO_TURNS_REFERENCE, _TWO_TURNS, _ONE_TURN):
+        if match := pattern.search(text):
+            return match["question"], match["answer"], match.groupdict().get("reference")
+    return None
+
+
+def tokens(text: str) -> list[str]:
+    """Words in lower case, single CJK characters, punctuation marks."""
+    return _TOKEN.findall(text.lower())
+
+
+def token_f1(answer: str, reference: str) -> float:
+    """Harmonic mean of precision and recall of the answer's tokens, as bags; 0 to 1."""
+    ours, theirs = Counter(tokens(answer)), Counter(tokens(reference))
+    total = ours.total() + theirs.total()
+    return 2 * (ours & theirs).total() / total if total else 0.0
+
+
+def rate(answer: str, reference: str | None) -> tuple[float, str]:
+    """The rating, 1 to 10 with one decimal, and the explanation that states its rule."""
+    if reference is not None:
+        share = token_f1(answer, reference)
+        rule = f"rating = 1 + 9 x token F1 against the reference answer; F1 = {share:.3f}"
+    else:
+        said = tokens(answer)
+        pairs = list(zip(said, said[1:], strict=False))
+        length = min(1.0, len(said) / ENOUGH_TOKENS)
+        variety = len(set(pairs)) / len(pairs) if pairs else 1.0
+        share = length * variety
+        rule = (
+            f"rating = 1 + 9 x length x variety, as there is no reference; length = min(1, tokens / {ENOUGH_TOKENS}) = "
+            f"{length:.3f}, variety = share of distinct neighbouring token pairs = {variety:.3f}"
+        )
+    return round(1 + 9 * share, 1), f"This is the offline reference judge, not an LLM. Rule: {rule}."
+
+
+Fault = Callable[[str, int], int | str | None]
+"""(prompt, how often it came before) -> an HTTP status to fail with, a text to answer instead, or None to behave."""
+
+
+class Server(ThreadingHTTPServer):
+    """Serves POST <base_url>/chat/completions on a free loopback port; `requests` counts calls per prompt."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, fault: Fault | None = None):
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.fault = fault
+        self.requests: Counter[str] = Counter()
+        self.lock = threading.Lock()
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+    def reply(self, request: dict) -> tuple[int, dict]:
+        """HTTP status and body for one chat completion request."""
+        prompt = request["messages"][-1]["content"]
+        with self.lock:
+            earlier = self.requests[prompt]
+            self.requests[prompt] += 1
+        fault = self.fault(prompt, earlier) if self.fault else None
+        if isinstance(fault, int):
+            return fault, {"error": {"message": f"status {fault} on purpose", "type": "test"}}
+        if fault is not None:
+            return 200, _completion(prompt, fault)
+        parts = read_prompt(prompt)
+        if parts is None:
+            return 400, {"error": {"message": "not a single-answer MT-Bench judge prompt", "type": "invalid_request"}}
+        _, answer, reference = parts
+        rating, explanation = rate(answer, reference)
+        return 200, _completion(prompt, f"{explanation}\n\nRating: [[{rating:g}]]")
+
+
+def _completion(prompt: str, text: str) -> dict:
+    read, written = len(tokens(prompt)), len(tokens(text))
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+    usage = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+    head = {"id": "offline", "object": "chat.completion", "created": 0, "model": LABEL}
+    return {**head, "choices": [choice], "usage": usage}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    # One packet per reply: two would wait for each other's acknowledgement, 40 ms a call.
+    wbufsize = -1
+    disable_nagle_algorithm = True
+
+    def do_POST(self) -> None:
+        content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        try:
+            if self.path != "/v1/chat/completions":
+                raise ValueError(f"unknown path {self.path}")
+            status, body = self.server.reply(json.loads(content))
+        except (ValueError, LookupError, TypeError) as error:
+            status, body = 400, {"error": {"message": f"bad request: {error!r}", "type": "invalid_request"}}
+        reply = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(reply)))
+        self.end_headers()
+        self.wfile.write(reply)
+
+    def log_message(self, *_) -> None:
+        """Silent: one line per call would bury the job's own log."""
+
+
+@contextmanager
+def serving(fault: Fault | None = None) -> Iterator[Server]:
+    """Run the judge in threads of this process while the block lasts."""
+    # A site's HTTP proxy cannot reach our loopback address.
+    saved = {name: os.environ.get(name) for name in ("no_proxy", "NO_PROXY")}
+    for name, value in saved.items():
+        os.environ[name] = ",".join(filter(None, [value, "127.0.0.1"]))
+    server = Server(fault)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+        for name, value in saved.items():
+            os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)

@@ -1,0 +1,185 @@
+"""From a study file's `sources` entry to records: read or generate, filter, take a part, draw rows, spoil answers.
+
+Each step has its own random stream. The shuffle behind `part` is keyed by the rows themselves, so that parts of the
+same data are disjoint whichever sources take them and wherever the data lie; all other draws are keyed by the
+source's name. None depends on a run's seed: every seed of an experiment sees the same data.
+"""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from scalebio import records as records_module
+from scalebio.config import HubData, Source
+from scalebio.errors import UserError
+from scalebio.records import Record
+from scalebio.streams import stream
+
+DATA_SEED = 0
+BLANK = "."
+
+
+def load(name: str, source: Source, offline_data: str | None = None) -> tuple[list[Record], dict]:
+    """Records of one source and the manifest that says how they came about.
+
+    `offline_data`: folder in which `local` files stand in for the hub. The manifest has `source`, `rows`, `sha256` of
+    the records, `licence`, `origin`, `rows_read`, `dropped_unanswered`, `dropped_long`, `corrupted_rows`.
+    Raises UserError for anything unreadable, unanswered, empty, or too small for what is asked.
+    """
+    if source.generator:
+        from scalebio import generators
+
+        records = generators.generate(name, source.generator, source.rows, DATA_SEED)
+        places = [f"row {number}" for number in range(1, len(records) + 1)]
+        origin = {"kind": "generator", "generator": source.generator.model_dump()}
+    else:
+        records, places, origin = _read(name, source, offline_data)
+    rows_read, key = len(records), _content_key(records)
+
+    records, unanswered = _answered(name, records, places, origin, source.drop_unanswered)
+    records, too_long = _short_enough(name, records, source.max_characters)
+    if source.part:
+        order = stream(DATA_SEED, "part", key).permutation(len(records))
+        records = [records[i] for i in np.array_split(order, source.part.of)[source.part.index]]
+        if not records:
+            raise UserError(
+                f"source `{name}`: part {source.part.index} of {source.part.of} is empty: {rows_read} rows in all."
+            )
+    if source.rows:
+        records = _draw(name, records, source.rows)
+    corrupted = _corrupt(name, records, source)
+    manifest = {
+        "source": name,
+        "rows": len(records),
+        "sha256": records_module.sha256(records),
+        "licence": source.licence,
+        "origin": origin,
+        "rows_read": rows_read,
+        "dropped_unanswered": unanswered,
+        "dropped_long": too_long,
+        "corrupted_rows": corrupted,
+        "corruption": source.corrupt.model_dump() if source.corrupt else None,
+        "part": source.part.model_dump() if source.part else None,
+    }
+    return records, manifest
+
+
+def _read(name: str, source: Source, offline_data: str | None) -> tuple[list[Record], list[str], dict]:
+    """Records as they lie in the file or data set, the place of each, and where they came from."""
+    if source.hub and not offline_data:
+        return _from_hub(name, source.hub, source.format)
+    if source.hub and not source.local:
+        raise UserError(
+            f"source `{name}`: `offline_data` is set, so `{source.hub.id}` is not read from the hub; "
+            "give the source a `local` file inside that folder."
+        )
+    path = Path(source.file) if source.file else Path(offline_data, source.local)
+    records, places = records_module.read_file(path, name, source.format)
+    origin = {
+        "kind": "file",
+        "path": source.file or source.local,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+    }
+    return records, places, origin | ({"stands_in_for": source.hub.model_dump()} if source.hub else {})
+
+
+def _from_hub(name: str, hub: HubData, format: str) -> tuple[list[Record], list[str], dict]:
+    """Rows of a data set on the hub at its pinned commit; `unverified` is resolved to a commit first."""
+    from datasets import load_dataset
+    from huggingface_hub import HfApi
+
+    print(f"source {name}: loading {hub.id} ({hub.split}) from the hub", flush=True)
+    try:
+        commit = HfApi().dataset_info(hub.id).sha if hub.revision == "unverified" else hub.revision
+        rows = load_dataset(hub.id, split=hub.split, revision=commit)
+    except Exception as error:  # the hub's clients raise dozens of unrelated types for "it did not work"
+        raise UserError(
+            f"source `{name}`: could not load `{hub.id}`, split `{hub.split}`, at {hub.revision} from the hub "
+            f"({type(error).__name__}: {error}). Check the id, the split and the network, log in if the data set is "
+            "gated, or give the source a `local` file and set `offline_data` to the folder it lies in."
+        ) from error
+    places = ((f"row {number}", row) for number, row in enumerate(rows, 1))
+    records, places = records_module.convert(places, name, format, hub.id)
+    return records, places, {"kind": "hub", **hub.model_dump(), "revision": commit}
+
+
+def _content_key(records: list[Record]) -> str:
+    """A name for the raw rows that does not depend on the source's name or on where they lie."""
+    return records_module.sha256(Record(record.messages, "", record.row) for record in records)
+
+
+def _answered(
+    name: str, records: list[Record], places: list[str], origin: dict, drop: bool
+) -> tuple[list[Record], int]:
+    kept = [record for record in records if record.answered]
+    missing = len(records) - len(kept)
+    if missing and not drop:
+        where = [place for place, record in zip(places, records, strict=True) if not record.answered]
+        listed = ", ".join(where[:10]) + (", ..." if missing > 10 else "")
+        of = origin.get("path") or origin.get("id") or origin["kind"]
+        raise UserError(
+            f"source `{name}`, {of}: {missing} of {len(records)} rows have no answer ({listed}). "
+            f"Mend them, or set `sources.{name}.drop_unanswered: true` to leave them out."
+        )
+    if not kept:
+        raise UserError(f"source `{name}`: none of its {len(records)} rows has an answer.")
+    return kept, missing
+
+
+def _short_enough(name: str, records: list[Record], limit: int | None) -> tuple[list[Record], int]:
+    if limit is None:
+        return records, 0
+    kept = [record for record in records if record.characters <= limit]
+    if not kept:
+        shortest = min(record.characters for record in records)
+        raise UserError(f"source `{name}`: no row has at most max_characters = {limit}; the shortest has {shortest}.")
+    return kept, len(records) - len(kept)
+
+
+def _draw(name: str, records: list[Record], rows: int) -> list[Record]:
+    if rows > len(records):
+        raise UserError(
+            f"source `{name}`: asks for rows = {rows}, but only {len(records)} are there after filters and `part`. "
+            "Ask for fewer, or leave `rows` unset to take all."
+        )
+    return [records[i] for i in stream(DATA_SEED, "rows", name).choice(len(records), rows, replace=False)]
+
+
+def _corrupt(name: str, records: list[Record], source: Source) -> int:
+    """Spoil answers in place; returns how many rows' answers changed.
+
+    Every assistant message of a spoiled row is spoiled. Its checker stays: it belongs to the question.
+    """
+    if source.corrupt is None:
+        return 0
+    draws = stream(DATA_SEED, "corrupt", name)
+    spoiled = np.flatnonzero(draws.random(len(records)) < source.corrupt.rate)
+    slots = [(i, k) for i in spoiled for k, turn in enumerate(records[i].messages) if turn["role"] == "assistant"]
+    own = [records[i].messages[k]["content"] for i, k in slots]
+    given = [BLANK] * len(slots) if source.corrupt.how == "blank" else [own[j] for j in derangement(own, draws)]
+    changed = set()
+    for (i, k), old, new in zip(slots, own, given, strict=True):
+        records[i].messages[k]["content"] = new
+        if new != old:
+            changed.add(i)
+    return len(changed)
+
+
+def derangement(texts: list[str], draws: np.random.Generator) -> np.ndarray:
+    """A random permutation p such that texts[p[i]] != texts[i] for as many i as can be.
+
+    Starts from a uniform permutation and mends each i that got its own text by a swap with a random partner that
+    leaves both right. Where no partner exists, 2 m - n of the n slots must keep their text whatever is done, m being
+    the count of the commonest text, and exactly so many do.
+    """
+    codes = np.unique(np.array(texts, dtype=object), return_inverse=True)[1] if texts else np.array([], dtype=int)
+    order = draws.permutation(len(texts))
+    for i in np.flatnonzero(codes[order] == codes):
+        if codes[order[i]] != codes[i]:
+            continue  # mended as another's partner
+        partners = np.flatnonzero((codes[order] != codes[i]) & (codes != codes[order[i]]))
+        if len(partners):
+            j = draws.choice(partners)
+            order[i], order[j] = order[j], order[i]
+    return order

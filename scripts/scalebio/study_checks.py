@@ -1,0 +1,159 @@
+"""What ties the parts of a study file together: names that must exist elsewhere, sums, files that must be there.
+
+Works on the mapping as loaded, not on a `Study`, so that these faults are listed beside those of single values even
+when the file does not fit the models; whatever has the wrong type is skipped here, because the models report it.
+"""
+
+import difflib
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+
+def nearest(name: object, known: Iterable[str]) -> str:
+    """A suggestion to put behind a message about an unknown name: the nearest known one, or all of a few."""
+    known = sorted(set(map(str, known)))
+    near = difflib.get_close_matches(str(name), known, 1, cutoff=0.5)
+    if near:
+        return f"; did you mean `{near[0]}`?"
+    return f"; known are {', '.join(f'`{item}`' for item in known)}" if known else ""
+
+
+SECTIONS = {"sources": "sources", "methods": "methods", "reference": "references", "model": "models"}
+"""Where the names under each of these keys of an experiment are looked up."""
+
+
+def cross_checks(config: object) -> list[str]:
+    """One line for every fault, in the order in which a study file is read."""
+    config = _mapping(config)
+    return [*_references(config), *_parts(config), *_experiments(config), *_run(config), *_origins(config)]
+
+
+def _mapping(value: object) -> dict:
+    return value if isinstance(value, dict) else {}
+
+
+def _section(config: dict, name: str) -> dict[str, dict]:
+    """Entries of `sources`, `experiments`, ... that are mappings."""
+    return {key: entry for key, entry in _mapping(config.get(name)).items() if isinstance(entry, dict)}
+
+
+def _names(value: object) -> list[str]:
+    """The names in a list, a mapping's keys, or a single name."""
+    if isinstance(value, str):
+        return [value]
+    return [name for name in value if isinstance(name, str)] if isinstance(value, (list, dict)) else []
+
+
+def _unknown(path: str, value: object, what: str, known: object) -> Iterator[str]:
+    """A fault for each name in `value` that is not among `known`, the section `what`."""
+    for name in dict.fromkeys(_names(value)):
+        if name not in _mapping(known):
+            yield f"{path}: there is no `{name}` under `{what}`{nearest(name, _mapping(known))}"
+
+
+def _repeated(path: str, value: object) -> Iterator[str]:
+    if isinstance(value, list):
+        for item, count in Counter(map(str, value)).items():
+            if count > 1:
+                yield f"{path}: `{item}` is listed {count} times"
+
+
+def _references(config: dict) -> Iterator[str]:
+    for name, reference in _section(config, "references").items():
+        for part in ("validation", "test"):
+            yield from _unknown(f"references.{name}.{part}", reference.get(part), "sources", config.get("sources"))
+
+
+def _parts(config: dict) -> Iterator[str]:
+    """Parts of one file or data set are disjoint only if all are cut in the same way from the same rows."""
+    first = {}
+    for name, source in _section(config, "sources").items():
+        part, hub = _mapping(source.get("part")), _mapping(source.get("hub"))
+        if not part:
+            continue
+        file = source.get("file")
+        origin = (hub.get("id"), hub.get("revision"), hub.get("split", "train"))
+        origin = os.path.normpath(file) if isinstance(file, str) else origin
+        cut = {"part.of": part.get("of")}
+        cut |= {key: source.get(key, default) for key, default in (("format", "auto"), ("max_characters", None))}
+        cut["drop_unanswered"] = source.get("drop_unanswered", False)
+        other, other_cut = first.setdefault(str(origin), (name, cut))
+        for key, value in cut.items():
+            if value != other_cut[key]:
+                yield (
+                    f"sources.{name}.{key}: {value!r}, but sources.{other} takes a part of the same rows with "
+                    f"{other_cut[key]!r}; the parts would overlap, so make them agree"
+                )
+
+
+def _experiments(config: dict) -> Iterator[str]:
+    sources, references = _section(config, "sources"), _section(config, "references")
+    for name, experiment in _section(config, "experiments").items():
+        path = f"experiments.{name}"
+        for key, section in SECTIONS.items():
+            yield from _unknown(f"{path}.{key}", experiment.get(key), section, config.get(section))
+        for key in ("sources", "methods", "seeds", "evaluate"):
+            yield from _repeated(f"{path}.{key}", experiment.get(key))
+        reference_name = experiment.get("reference")
+        reference = references.get(reference_name, {}) if isinstance(reference_name, str) else {}
+        tested = _names(reference.get("test") or reference.get("validation"))
+        for source in dict.fromkeys(_names(reference.get("validation")) + tested):
+            if source in _names(experiment.get("sources")):
+                yield f"{path}.sources: `{source}` is also in its reference `{reference_name}`; take other rows"
+        for evaluation in dict.fromkeys(_names(experiment.get("evaluate"))):
+            if evaluation in ("accuracy", "mtbench") and not _mapping(config.get("evaluations")).get(evaluation):
+                yield f"{path}.evaluate: `{evaluation}` needs `evaluations.{evaluation}`, which is not there"
+        generators = [_mapping(sources[source].get("generator")).get("kind") for source in tested if source in sources]
+        if "accuracy" in _names(experiment.get("evaluate")) and generators and "reasoning_gym" not in generators:
+            needs = "`accuracy` needs test rows from a `reasoning_gym` generator"
+            yield f"{path}.evaluate: {needs}; reference `{reference_name}` has none"
+        yield from _expected(path, experiment)
+
+
+def _expected(path: str, experiment: dict) -> Iterator[str]:
+    expected, sources = _mapping(experiment.get("expected")), _names(experiment.get("sources"))
+    for source in _names(expected):
+        if source not in sources:
+            yield f"{path}.expected: `{source}` is not one of the experiment's sources{nearest(source, sources)}"
+    numbers = [value for value in expected.values() if isinstance(value, (int, float))]
+    if expected and len(numbers) == len(expected) and abs(sum(numbers) - 1) > 1e-6:
+        yield f"{path}.expected: expected shares that sum to 1; found a sum of {sum(numbers):.6g}"
+
+
+def _run(config: dict) -> Iterator[str]:
+    yield from _unknown("run", config.get("run"), "experiments", config.get("experiments"))
+    yield from _repeated("run", config.get("run"))
+
+
+def _origins(config: dict) -> Iterator[str]:
+    """Files that must be there, for what the experiments in `run` use."""
+    sources, models, references = (_section(config, name) for name in ("sources", "models", "references"))
+    experiments = _section(config, "experiments")
+    folder = config.get("offline_data")
+    folder = folder if isinstance(folder, str) else None
+    folder_there = folder is not None and Path(folder).is_dir()
+    if folder and not folder_there:
+        yield f"offline_data: there is no folder {folder} (looked in {Path.cwd()})"
+    used_sources, used_models = {}, {}
+    for experiment in (experiments[name] for name in _names(config.get("run")) if name in experiments):
+        reference = experiment.get("reference")
+        reference = references.get(reference, {}) if isinstance(reference, str) else {}
+        for value in (experiment.get("sources"), reference.get("validation"), reference.get("test")):
+            used_sources |= {name: sources[name] for name in _names(value) if name in sources}
+        used_models |= {name: models[name] for name in _names(experiment.get("model")) if name in models}
+    for name, source in used_sources.items():
+        file, local = source.get("file"), source.get("local")
+        if isinstance(file, str) and not Path(file).is_file():
+            yield f"sources.{name}.file: there is no file {file} (looked in {Path.cwd()})"
+        if folder and source.get("hub") and not local:
+            yield f"sources.{name}.local: missing; `offline_data` is set, so a file in it must stand in for `hub`"
+        if folder_there and isinstance(local, str) and not Path(folder, local).is_file():
+            yield f"sources.{name}.local: there is no file {Path(folder, local)}"
+    for name, model in used_models.items():
+        path = model.get("path")
+        if isinstance(path, str) and not Path(path).is_dir():
+            yield f"models.{name}.path: there is no folder {path} (looked in {Path.cwd()})"
+        if folder and model.get("hub") and not model.get("package"):
+            yield f"models.{name}.package: missing; `offline_data` is set, so a package must stand in for `hub`"

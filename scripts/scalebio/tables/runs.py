@@ -1,0 +1,160 @@
+"""From the files of single runs to tidy tables: one function a table, data in, DataFrame out.
+
+A run is one experiment × method × seed. Every function but `costs` takes a list of (run, data) in the order the
+rows shall have. The data have been checked by `inputs`.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from scalebio.errors import UserError
+
+STEPS_KEPT = 200
+IDENTITY = ["experiment", "method", "seed"]
+MIXTURE_FIELDS = {
+    "asked": "asked_share",
+    "rows": "rows",
+    "share": "row_share",
+    "tokens": "tokens",
+    "token_share": "token_share",
+    "repeats": "max_repeats",
+    "available": "available_rows",
+}
+SCORE_COLUMNS = ["category", "turn", "score", "low", "high", "n", "failed", "judge", "questions"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Who made a file: an experiment, a method and a seed."""
+
+    experiment: str
+    method: str
+    seed: int
+
+    @property
+    def columns(self) -> dict:
+        """The identity columns that every row of this run carries."""
+        return {"experiment": self.experiment, "method": self.method, "seed": self.seed}
+
+
+def thin(steps: Iterable[int], keep: int = STEPS_KEPT) -> list[int]:
+    """At most `keep` of the distinct steps, evenly spaced in their order, the first and the last among them."""
+    steps = sorted(set(steps))
+    if len(steps) <= keep:
+        return steps
+    return [steps[index] for index in np.unique(np.linspace(0, len(steps) - 1, keep).round().astype(int))]
+
+
+def _stack(frames: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    return (
+        pd.concat([frame[columns] for frame in frames], ignore_index=True) if frames else pd.DataFrame(columns=columns)
+    )
+
+
+def trajectories(runs: list[tuple[Run, pd.DataFrame]]) -> pd.DataFrame:
+    """Weight of every source over the outer steps, at most STEPS_KEPT of them a run.
+
+    Takes trajectory.parquet: step, source (null for run-level rows), quantity, value.
+    """
+    frames = []
+    for run, data in runs:
+        rows = data[(data["quantity"] == "weight") & data["source"].notna()]
+        rows = rows[rows["step"].isin(thin(rows["step"]))].rename(columns={"value": "weight"})
+        frames.append(rows.assign(**run.columns))
+    return _stack(frames, [*IDENTITY, "step", "source", "weight"])
+
+
+def planted(truth: dict[str, float] | None, sources: Iterable[str], fill: bool) -> dict[str, float]:
+    """The planted number of each source; sources left out count as 0 if `fill`, otherwise as unknown (NaN)."""
+    truth = truth or {}
+    return {source: float(truth.get(source, 0.0 if truth and fill else np.nan)) for source in sources}
+
+
+def weights(runs: list[tuple[Run, dict]], experiments: dict[str, dict]) -> pd.DataFrame:
+    """Final weight of every source beside its planted corruption rate and expected weight, empty where there is none.
+
+    Takes weights.json and {experiment: {"sources", "corruption", "expected"}}. In an experiment with planted
+    corruption a source that is not listed is clean; expected weights that add up to 1 leave 0 for the others.
+    """
+    rows = []
+    for run, data in runs:
+        facts = experiments.get(run.experiment, {})
+        learned = data["weights"]
+        sources = [*facts.get("sources", []), *(name for name in learned if name not in facts.get("sources", []))]
+        corruption = planted(facts.get("corruption"), sources, fill=True)
+        whole = abs(sum((facts.get("expected") or {}).values()) - 1) < 1e-6
+        expected = planted(facts.get("expected"), sources, fill=whole)
+        for source in sources:
+            if source not in learned:
+                raise UserError(
+                    f"weights of {run.experiment}/{run.method}/seed{run.seed}: no weight for source {source}; "
+                    f"found {', '.join(learned)}. The sources of the experiment changed: run its weights again."
+                )
+            values = {"weight": float(learned[source]), "corruption": corruption[source], "expected": expected[source]}
+            rows.append({**run.columns, "source": source, **values})
+    return pd.DataFrame(rows, columns=[*IDENTITY, "source", "weight", "corruption", "expected"])
+
+
+def test_loss(runs: list[tuple[Run, dict]]) -> pd.DataFrame:
+    """Test loss (nats per answer token) and task accuracy (share of 1, empty where not measured) of every run."""
+    rows = [
+        {**run.columns, "test_loss": float(data["test_loss"]), "accuracy": data.get("accuracy")} for run, data in runs
+    ]
+    frame = pd.DataFrame(rows, columns=[*IDENTITY, "test_loss", "accuracy"])
+    return frame.astype({"accuracy": float})
+
+
+def training_curves(
+    finetuning: list[tuple[Run, pd.DataFrame]], reweighting: list[tuple[Run, pd.DataFrame]]
+) -> pd.DataFrame:
+    """Losses over steps (nats per answer token), at most STEPS_KEPT steps for each line.
+
+    `finetuning` takes training.parquet (splits training, validation), `reweighting` takes trajectory.parquet
+    (L1: validation loss of w; L2_w, L2_u: weighted training loss of w and u).
+    """
+    frames = []
+    for run, data in finetuning:
+        frames.append(data.assign(stage="finetuning", **run.columns))
+    for run, data in reweighting:
+        rows = data[data["quantity"].isin(["L1", "L2_w", "L2_u"]) & data["source"].isna()]
+        rows = rows.rename(columns={"quantity": "split", "value": "loss"})
+        frames.append(rows.assign(stage="reweighting", **run.columns))
+    columns = [*IDENTITY, "stage", "split", "step", "loss"]
+    kept = [
+        lines[lines["step"].isin(thin(lines["step"]))]
+        for frame in frames
+        for _, lines in frame[columns].groupby("split", sort=False)
+    ]
+    return _stack(kept, columns)
+
+
+def mtbench(runs: list[tuple[Run, pd.DataFrame]]) -> pd.DataFrame:
+    """Scores by category and turn of every run, with the judge and the origin of the questions in each row."""
+    return _stack([data.assign(**run.columns) for run, data in runs], [*IDENTITY, *SCORE_COLUMNS])
+
+
+def mixtures(runs: list[tuple[Run, dict]]) -> pd.DataFrame:
+    """Asked and realised share of every source in the drawn mixture, in rows and in tokens, and its repeats."""
+    rows = [
+        {**run.columns, "source": source, **{column: facts[key] for key, column in MIXTURE_FIELDS.items()}}
+        for run, data in runs
+        for source, facts in data["sources"].items()
+    ]
+    return pd.DataFrame(rows, columns=[*IDENTITY, "source", *MIXTURE_FIELDS.values()])
+
+
+def costs(benchmarks: list[tuple[str, pd.DataFrame]]) -> pd.DataFrame:
+    """Jobs, summed wall-clock seconds and largest resident memory (MB) of every stage, in the order they come.
+
+    Takes (stage, Snakemake benchmark). Memory is empty where all jobs were too short to be sampled.
+    """
+    rows = []
+    for stage in dict.fromkeys(stage for stage, _ in benchmarks):
+        frames = [frame for name, frame in benchmarks if name == stage]
+        memory = pd.concat([pd.to_numeric(frame["max_rss"], errors="coerce") for frame in frames])
+        seconds = sum(float(frame["s"].astype(float).sum()) for frame in frames)
+        rows.append({"stage": stage, "jobs": len(frames), "seconds": seconds, "max_memory_mb": memory.max()})
+    return pd.DataFrame(rows, columns=["stage", "jobs", "seconds", "max_memory_mb"])

@@ -1,0 +1,211 @@
+"""The Markdown beside each table: the same numbers, summed up over seeds for a reader.
+
+Names stand as code spans, so that `_`, `<`, `$` or `|` in them is shown as it is.
+"""
+
+import math
+import re
+from collections.abc import Iterable
+
+import pandas as pd
+
+from scalebio import statistics
+from scalebio.tables.runs import STEPS_KEPT
+
+LOSS_UNIT = "nats per answer token"
+MISSING = "–"
+
+
+def name(text: object) -> str:
+    """A code span that shows `text` literally inside a Markdown table."""
+    text = str(text).replace("|", "\\|")
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    pad = " " if "`" in text else ""
+    return f"{fence}{pad}{text}{pad}{fence}"
+
+
+def number(value: float | None, digits: int = 4, sign: bool = False) -> str:
+    """A number with fixed digits, or a dash where there is none."""
+    if value is None or math.isnan(value):
+        return MISSING
+    return f"{value:{'+' if sign else ''}.{digits}f}"
+
+
+def span(low: float, high: float, digits: int = 4, sign: bool = False) -> str:
+    """An interval `low … high`, or a dash where there is none."""
+    return MISSING if math.isnan(low) else f"{number(low, digits, sign)} … {number(high, digits, sign)}"
+
+
+def grid(header: list[str], rows: Iterable[list[str]]) -> str:
+    """A Markdown table; all columns but the first are right-aligned."""
+    lines = [header, ["---"] + ["--:"] * (len(header) - 1), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def document(title: str, explanation: str, sections: Iterable[tuple[str, str]]) -> str:
+    """Title, one explaining paragraph, then (heading, body) sections."""
+    return "\n".join([f"# {title}\n", f"{explanation}\n", *(f"## {head}\n\n{body}" for head, body in sections)])
+
+
+def _by_experiment(frame: pd.DataFrame):
+    return frame.groupby("experiment", sort=False)
+
+
+def _range(values: pd.Series, digits: int = 4) -> list[str]:
+    return [number(values.mean(), digits), span(values.min(), values.max(), digits) if len(values) > 1 else MISSING]
+
+
+def trajectories(frame: pd.DataFrame) -> str:
+    """First and last weight of every source."""
+    sections = []
+    for experiment, part in _by_experiment(frame):
+        rows = []
+        for (method, source), lines in part.groupby(["method", "source"], sort=False):
+            first = lines[lines["step"] == lines.groupby("seed")["step"].transform("min")]["weight"]
+            last = lines[lines["step"] == lines.groupby("seed")["step"].transform("max")]["weight"]
+            rows.append([name(source), name(method), str(lines["step"].max()), number(first.mean()), *_range(last)])
+        header = ["source", "method", "last step", "first weight", "last weight (mean)", "last weight (min … max)"]
+        sections.append((name(experiment), grid(header, rows)))
+    text = f"Weight of each source over the outer steps, at most {STEPS_KEPT} steps a run."
+    return document("Source weights over steps", f"{text} Range: smallest and largest over seeds.", sections)
+
+
+def weights(frame: pd.DataFrame) -> str:
+    """Final weights: mean and range over seeds."""
+    sections = []
+    for experiment, part in _by_experiment(frame):
+        rows = [
+            [
+                name(source),
+                name(method),
+                number(lines["corruption"].iloc[0], 2),
+                number(lines["expected"].iloc[0], 3),
+                *_range(lines["weight"]),
+                str(len(lines)),
+            ]
+            for (method, source), lines in part.groupby(["method", "source"], sort=False)
+        ]
+        header = ["source", "method", "corruption", "expected", "weight (mean)", "weight (min … max)", "seeds"]
+        sections.append((name(experiment), grid(header, rows)))
+    text = (
+        "Share of each source in the learned mixture. Range: smallest and largest over seeds (not an interval). "
+        "Corruption and expected weight are planted, never shown to a method; a dash: none planted."
+    )
+    return document("Final source weights", text, sections)
+
+
+def _against(part: pd.DataFrame, quantity: str, baseline: str, lower_is_better: bool) -> str:
+    values = {
+        method: lines.set_index("seed")[quantity].dropna().to_dict()
+        for method, lines in part.groupby("method", sort=False)
+    }
+    base = values.get(baseline, {})
+    rows = []
+    for method, by_seed in values.items():
+        if not by_seed:
+            continue
+        mean = statistics.mean_interval(list(by_seed.values()))
+        cells = [name(method), str(mean.n), number(mean.mean), span(mean.low, mean.high)]
+        cells.append(number(statistics.spread(list(by_seed.values()))))
+        if method == baseline or not set(by_seed) & set(base):
+            cells += [MISSING] * 4
+        else:
+            gap = statistics.paired_difference(by_seed, base, lower_is_better=lower_is_better)
+            beyond = statistics.exceeds_spread(list(by_seed.values()), list(base.values()))
+            cells += [number(gap.mean, sign=True), span(gap.low, gap.high, sign=True), gap.verdict]
+            cells.append("one seed" if gap.n == 1 else ("yes" if beyond else "no"))
+        rows.append(cells)
+    header = ["method", "seeds", "mean", "95 % interval", "spread over seeds", f"minus {name(baseline)}"]
+    return grid([*header, "95 % interval of that", "verdict", "gap exceeds spread"], rows)
+
+
+def test_loss(frame: pd.DataFrame, baseline: str = "uniform") -> str:
+    """Test loss and accuracy of every method against the baseline."""
+    sections = []
+    for experiment, part in _by_experiment(frame):
+        sections.append((f"{name(experiment)}: test loss", _against(part, "test_loss", baseline, True)))
+        if part["accuracy"].notna().any():
+            sections.append((f"{name(experiment)}: accuracy", _against(part, "accuracy", baseline, False)))
+    text = (
+        f"Test loss in {LOSS_UNIT} (lower is better) and task accuracy (share of right answers, higher is better). "
+        "Intervals: Student t over seeds; differences are paired by seed; the verdict says whether their interval "
+        "leaves out zero. Last column: whether the gap of the means exceeds the larger spread (max − min) over seeds."
+    )
+    return document("Test loss by method", text, sections)
+
+
+def training_curves(frame: pd.DataFrame) -> str:
+    """First, lowest and last loss of every line."""
+    sections = []
+    for experiment, part in _by_experiment(frame):
+        rows = []
+        for (stage, method, split), lines in part.groupby(["stage", "method", "split"], sort=False):
+            ordered = lines.sort_values("step", kind="stable").groupby("seed")["loss"]
+            means = [ordered.first().mean(), ordered.min().mean(), ordered.last().mean()]
+            rows.append([stage, name(method), split, str(lines["step"].max()), *(number(value) for value in means)])
+        header = ["stage", "method", "split", "last step", "first loss", "lowest loss", "last loss"]
+        sections.append((name(experiment), grid(header, rows)))
+    text = (
+        f"Losses in {LOSS_UNIT}, means over seeds; at most {STEPS_KEPT} steps a line. "
+        "Reweighting: L1 is the validation loss of w, L2_w and L2_u the weighted training losses of w and u."
+    )
+    return document("Losses over steps", text, sections)
+
+
+def mtbench(frame: pd.DataFrame) -> str:
+    """Mean score by category and turn, with judge and questions."""
+    sections = []
+    for (experiment, judge, questions), part in frame.groupby(["experiment", "judge", "questions"], sort=False):
+        rows = []
+        for (method, category, turn), lines in part.groupby(["method", "category", "turn"], sort=False):
+            scores = lines["score"].dropna()
+            cells = [name(category), turn, name(method), *_range(scores, 2)] if len(scores) else None
+            cells = cells or [name(category), turn, name(method), MISSING, MISSING]
+            rows.append([*cells, f"{lines['n'].sum():.0f}", f"{lines['failed'].sum():.0f}", str(len(lines))])
+        header = ["category", "turn", "method", "score (mean)", "score (min … max)", "answers", "failed", "seeds"]
+        sections.append((f"{name(experiment)} — judge: {judge}; questions: {questions}", grid(header, rows)))
+    text = (
+        "Scores from 1 to 10 (higher is better), mean over seeds; range: smallest and largest over seeds. "
+        "Failed: answers the judge gave no readable score. Scores of different judges or questions are not comparable."
+    )
+    return document("Scores by category", text, sections)
+
+
+def mixtures(frame: pd.DataFrame) -> str:
+    """Asked and realised shares, mean over seeds."""
+    sections = []
+    for experiment, part in _by_experiment(frame):
+        rows = []
+        for (method, source), lines in part.groupby(["method", "source"], sort=False):
+            shares = [number(lines[column].mean()) for column in ("asked_share", "row_share", "token_share")]
+            counts = [f"{lines[column].mean():.1f}" for column in ("rows", "available_rows")]
+            rows.append([name(source), name(method), *shares, *counts, f"{lines['max_repeats'].max():.0f}"])
+        header = ["source", "method", "asked share", "row share", "token share", "rows", "available", "most repeats"]
+        sections.append((name(experiment), grid(header, rows)))
+    text = (
+        "What the drawn mixture holds: the share asked for by the weights, the share it got in rows and in tokens "
+        "(means over seeds), and how often its most repeated row stands in it (largest over seeds)."
+    )
+    return document("Mixtures asked and drawn", text, sections)
+
+
+def costs(frame: pd.DataFrame) -> str:
+    """Jobs, time and memory of every stage and in total."""
+    rows = [
+        [name(row.stage), str(row.jobs), f"{row.seconds:.1f}", number(row.max_memory_mb, 0)]
+        for row in frame.itertuples(index=False)
+    ]
+    total = ["all", str(frame["jobs"].sum()), f"{frame['seconds'].sum():.1f}", number(frame["max_memory_mb"].max(), 0)]
+    text = "Wall-clock seconds summed over jobs, and the largest resident memory of any job; measured by Snakemake."
+    return document(
+        "Time and memory by stage",
+        text,
+        [("All stages", grid(["stage", "jobs", "seconds", "largest memory (MB)"], [*rows, total]))],
+    )
+
+
+def render(table: str, frame: pd.DataFrame, settings: dict) -> str:
+    """The Markdown of `table`. The baseline of comparisons is `settings["baseline"]`, "uniform" if unset."""
+    if table == "test_loss":
+        return test_loss(frame, settings.get("baseline", "uniform"))
+    return globals()[table](frame)

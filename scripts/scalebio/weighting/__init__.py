@@ -1,0 +1,65 @@
+"""Ways to choose the sources' weights: one file per method, one signature, pool in and weights out.
+
+A method is a function `learn(problem, settings, seed) -> Outcome`; it knows neither Snakemake nor paths.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+
+@dataclass
+class Problem:
+    """What every method may use. Model and examples are loaded on first use, since not every method needs them.
+
+    `sources`: names in a fixed order; `by_source`: encoded training examples per
+    source; `validation`: encoded validation examples; `layers`: LISA settings or None; `row_length`: tokens.
+    """
+
+    sources: list[str]
+    load_model: Callable[[], object]
+    load_by_source: Callable[[], list]
+    load_validation: Callable[[], list]
+    row_length: int
+    layers: object | None = None
+    progress: Callable[[int, int, str], None] = lambda done, total, text: None
+
+    @cached_property
+    def model(self):
+        """The base model, on its device."""
+        return self.load_model()
+
+    @cached_property
+    def by_source(self) -> list:
+        """Encoded training examples, one list per source."""
+        return self.load_by_source()
+
+    @cached_property
+    def validation(self) -> list:
+        """Encoded validation examples."""
+        return self.load_validation()
+
+
+@dataclass
+class Outcome:
+    """Weights [sources] summing to 1, and what led to them.
+
+    `trajectory`: rows {step, source or None, quantity, value}; `extra`: further vectors and numbers for weights.json.
+    """
+
+    weights: np.ndarray
+    trajectory: list[dict] = field(default_factory=list)
+    extra: dict = field(default_factory=dict)
+
+
+def learn(problem: Problem, settings, seed: int) -> Outcome:
+    """Run the method that `settings.kind` names."""
+    # Imported here because a method may need torch, and spelled out so that `dependencies` sees every file.
+    match settings.kind:
+        case "uniform":
+            from scalebio.weighting import uniform as method
+        case "scalebio":
+            from scalebio.weighting import scalebio as method
+    return method.learn(problem, settings, seed)

@@ -1,0 +1,282 @@
+"""Every figure on made-up tables: no warning, nothing clipped or overlapping, all names and units there, same bytes."""
+
+import json
+import subprocess
+import sys
+from importlib import import_module
+
+import numpy as np
+import pytest
+from figures import synthetic
+from matplotlib.text import Text
+
+from scalebio.errors import UserError
+from scalebio.figures import NAMES, house
+from scalebio.tables import inputs, tidy
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+TABLE_OF = {"weights": "trajectories", "final_weights": "weights"}
+NOISE = {f"noise_{rate}": rate / 100 for rate in (0, 20, 40, 60, 80, 100)}
+LANGUAGES = ["de", "en", "es", "fr", "ja", "pl"]
+# Names that matplotlib would read as formulas or hide, and long ones.
+ODD = [
+    "$x_1$ <b>100%</b>",
+    "_hidden",
+    "a\\frac{b}",
+    "teknium-GPTeacher-General-Instruct-long",
+    *map("part {}".format, range(8)),
+]
+STUDIES = {
+    "usual": (
+        {
+            "denoising": {"sources": list(NOISE), "corruption": NOISE, "accuracy": True},
+            "multilingual": {"sources": LANGUAGES, "expected": {"de": 1.0}},
+            "instruction following, a long name": {
+                "sources": ["sorting", "arithmetic", "reversal", "dates", "spelling", "counting"],
+                "expected": {"sorting": 0.6, "arithmetic": 0.4},
+                "accuracy": True,
+                "categories": ["sorting", "arithmetic"],
+            },
+        },
+        3,
+        synthetic.METHODS,
+    ),
+    "one seed": ({"solo": {"sources": LANGUAGES[:2], "categories": ["math"]}}, 1, synthetic.METHODS),
+    "odd": (
+        {"odd": {"sources": ODD, "categories": ["Roleplay", "STEM"]}},
+        3,
+        ("uniform", "scalebio", "less", "rho_$1$"),
+    ),
+}
+
+
+class Study:
+    """Tables of one made-up study and its figures."""
+
+    def __init__(self, folder, name):
+        experiments, seeds, methods = STUDIES[name]
+        self.name, self.experiments, self.methods = name, experiments, methods
+        settings = synthetic.make_study(folder / "runs", experiments, seeds, methods, steps=40)
+        self.paths, self.finished = {}, {}
+        for table in ("trajectories", "weights", "test_loss", "training_curves", "mtbench", "mixtures"):
+            self.paths[table] = folder / f"{table}.csv"
+            inputs.build(table, settings).to_csv(self.paths[table], index=False)
+
+    def table(self, figure):
+        return tidy.read_csv(
+            self.paths[TABLE_OF.get(figure, figure)], import_module(f"scalebio.figures.{figure}").COLUMNS
+        )
+
+    def settings(self, figure, experiment=None, **more):
+        experiment = experiment or (next(iter(self.experiments)) if figure in TABLE_OF else None)
+        facts = self.experiments.get(experiment, {})
+        known = {"sources": facts.get("sources"), "corruption": facts.get("corruption")}
+        return {"study": self.name, "experiment": experiment, **known, **more}
+
+    def draw(self, figure, experiment=None, **more):
+        with house.style():
+            settings = self.settings(figure, experiment, **more)
+            return import_module(f"scalebio.figures.{figure}").draw(self.table(figure), settings)
+
+    def rendered(self, figure, experiment=None):
+        """The figure with everything in its final place; kept, because several tests look at it."""
+        if (figure, experiment) not in self.finished:
+            self.finished[figure, experiment] = self.draw(figure, experiment)
+            with house.style():
+                self.finished[figure, experiment].canvas.draw()
+        return self.finished[figure, experiment]
+
+
+@pytest.fixture(scope="module")
+def studies(tmp_path_factory):
+    return {name: Study(tmp_path_factory.mktemp("study"), name) for name in STUDIES}
+
+
+def texts(figure):
+    """All visible texts with something in them."""
+    return [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
+
+
+def words(figure):
+    return {text.get_text() for text in texts(figure)}
+
+
+@pytest.mark.parametrize("study", STUDIES)
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_is_clipped_or_covers_data(studies, study, name):
+    for experiment in studies[study].experiments if name in TABLE_OF else [None]:
+        figure = studies[study].rendered(name, experiment)
+        page, renderer = figure.bbox, figure.canvas.get_renderer()
+        for text in texts(figure):
+            box = text.get_window_extent(renderer)
+            inside = box.x0 >= -1 and box.y0 >= -1 and box.x1 <= page.x1 + 1 and box.y1 <= page.y1 + 1
+            # Ticks outside the limits exist but are not drawn.
+            tick = any(
+                text in axis.get_ticklabels(which="both") for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)
+            )
+            assert inside or tick, f"{text.get_text()!r} leaves the page of {name}/{study}"
+        for legend in figure.legends:
+            box = legend.get_window_extent(renderer)
+            assert box.x1 <= page.x1 and not any(box.overlaps(axes.get_tightbbox(renderer)) for axes in figure.axes)
+        assert f"study: {study}" in words(figure)
+        assert figure.get_size_inches()[0] in (house.COLUMN, house.DOUBLE)
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_every_source_is_named_literally_and_labels_keep_apart(studies, study):
+    for experiment, facts in studies[study].experiments.items():
+        for name in ("weights", "final_weights"):
+            shown = words(studies[study].rendered(name, experiment))
+            if name == "final_weights" and facts.get("corruption"):
+                continue  # there the axis holds rates, not names
+            rates = facts.get("corruption") or {}
+            assert {f"{s} ({100 * rates[s]:.0f}%)" if rates else s for s in facts["sources"]} <= shown
+        figure = studies[study].rendered("weights", experiment)
+        renderer = figure.canvas.get_renderer()
+        for axes in figure.axes:
+            boxes = [Text.get_window_extent(text, renderer) for text in axes.texts]
+            assert len(boxes) == len(facts["sources"]) + 1
+            bottoms = np.sort([box.y0 for box in boxes])
+            assert np.diff(bottoms).min() >= 8.5 * figure.dpi / 72
+
+
+@pytest.mark.parametrize(
+    ("name", "labels"),
+    [
+        ("weights", {"outer step", "source weight (share)"}),
+        ("final_weights", {"corrupted answers (%)", "final weight (share)", "ideal", "scalebio", "all equal"}),
+        ("test_loss", {"test loss\n(nats per token)", "accuracy (%)", "accuracy not measured", "uniform", "scalebio"}),
+        ("training_curves", {"optimiser step", "validation loss\n(nats per token)", "training loss\n(nats per token)"}),
+        ("mtbench", {"score (1 to 10)", "all categories", "sorting", "arithmetic", "uniform", "scalebio"}),
+        ("mixtures", {"share of the mixture", "asked", "drawn, rows", "drawn, tokens", *LANGUAGES, *NOISE}),
+    ],
+)
+def test_axes_have_units_and_marks_have_names(studies, name, labels):
+    shown = words(studies["usual"].draw(name))
+    assert labels <= shown, labels - shown
+
+
+def test_judge_and_questions_stand_in_the_figure(studies):
+    for study in studies.values():
+        note = " ".join(" ".join(words(study.draw("mtbench"))).split())
+        assert f"Judge: {synthetic.JUDGE}. Questions: {synthetic.QUESTIONS}." in note
+
+
+def test_what_is_planted_is_marked_and_the_baseline_is_a_level(studies):
+    shown = words(studies["usual"].draw("final_weights", "multilingual"))
+    assert {"expected", "scalebio", "all equal"} <= shown and "uniform" not in shown
+    assert "expected" not in words(studies["odd"].draw("final_weights"))
+
+
+def test_reweighting_shows_learning_methods_only(studies):
+    shown = words(studies["usual"].draw("training_curves", stage="reweighting"))
+    assert {"L1(w): validation loss\n(nats per token)", "outer step", "scalebio"} <= shown and "uniform" not in shown
+
+
+def test_one_seed_says_so(studies):
+    for name in ("weights", "final_weights", "test_loss", "training_curves", "mixtures"):
+        assert any("One seed" in text for text in words(studies["one seed"].draw(name)))
+    assert any("over questions, one seed" in " ".join(t.split()) for t in words(studies["one seed"].draw("mtbench")))
+
+
+def test_titles_come_from_the_settings(studies):
+    shown = words(studies["usual"].draw("test_loss", titles={"denoising": "Spoiled answers"}, title="Which is best?"))
+    assert {"Spoiled answers", "multilingual", "Which is best?"} <= shown and "denoising" not in shown
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_entry_point_is_light_and_gives_the_same_bytes_twice(studies, name, tmp_path, root):
+    study = studies["usual"]
+    # Runs the entry point as Snakemake does and then looks at what it had to import.
+    probe = (
+        "import runpy, sys; sys.argv = sys.argv[1:]; sys.path.insert(0, sys.argv[0].rpartition('/')[0]);"
+        "runpy.run_path(sys.argv[0], run_name='__main__');"
+        "assert not {'torch', 'transformers', 'datasets', 'matplotlib.pyplot'} & set(sys.modules)"
+    )
+    table, settings = study.paths[TABLE_OF.get(name, name)], json.dumps(study.settings(name))
+    out = ["--pdf", tmp_path / "one.pdf", "--png", tmp_path / "one.png"]
+    script = root / "scripts/draw_figure.py"
+    command = [sys.executable, "-W", "error", "-c", probe, script, name, "--table", table, "--settings", settings, *out]
+    subprocess.run(list(map(str, command)), check=True)
+    with house.style():
+        house.save(study.draw(name), tmp_path / "a.pdf", tmp_path / "a.png")
+    for kind in ("pdf", "png"):
+        first, second = (tmp_path / f"one.{kind}").read_bytes(), (tmp_path / f"a.{kind}").read_bytes()
+        assert first == second and len(first) > 5000
+    assert b"CreationDate" not in (tmp_path / "one.pdf").read_bytes()
+    assert not list(tmp_path.glob(".*part*"))
+
+
+# --- bad input --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("experiment,method,seed,test_loss\nx,m,0,1\n", "table.csv: no column accuracy"),
+        ("experiment,method,seed,test_loss,accuracy\n", "table.csv: the table has no rows"),
+        ("", "table.csv: not a readable CSV file"),
+        ("experiment,method,seed,test_loss,accuracy\nx,m,0,one,\n", "line 2, column test_loss: expected a number"),
+    ],
+)
+def test_unfit_tables_give_one_clear_message(text, message, tmp_path, root):
+    (tmp_path / "table.csv").write_text(text)
+    command = [sys.executable, root / "scripts/draw_figure.py", "test_loss", "--table", tmp_path / "table.csv"]
+    out = ["--pdf", tmp_path / "a.pdf", "--png", tmp_path / "a.png"]
+    result = subprocess.run([*command, *out], capture_output=True, text=True)
+    assert result.returncode == 2 and message in result.stderr and "Traceback" not in result.stderr
+    assert not (tmp_path / "a.pdf").exists() and not (tmp_path / "a.png").exists()
+
+
+def test_impossible_settings_are_named(studies):
+    usual = studies["usual"]
+    with pytest.raises(UserError, match="experiment nowhere is not in the table, which has denoising, multilingual"):
+        usual.draw("test_loss", "nowhere")
+    settings = {"study": "usual"}
+    with pytest.raises(UserError, match="set `experiment` to one of denoising, multilingual"):
+        import_module("scalebio.figures.weights").draw(usual.table("weights"), settings)
+    with pytest.raises(UserError, match="no rows of stage pretraining; the table has finetuning, reweighting"):
+        usual.draw("training_curves", stage="pretraining")
+
+
+def test_scores_of_two_judges_share_no_figure(studies):
+    table = studies["one seed"].table("mtbench")
+    table.loc[0, "judge"] = "another judge"
+    with pytest.raises(UserError, match="mixes judges"):
+        import_module("scalebio.figures.mtbench").draw(table, {})
+
+
+def test_a_method_that_never_moves_has_no_weight_curve(studies):
+    table = studies["usual"].table("weights")
+    with pytest.raises(UserError, match="no method of experiment denoising has more than one step"):
+        import_module("scalebio.figures.weights").draw(table[table["step"] == 0], {"experiment": "denoising"})
+
+
+# --- placing labels ---------------------------------------------------------------------------------------------
+
+
+def test_spread_out_by_hand():
+    assert house.spread_out([0, 5, 9], 1, 0, 10).tolist() == [0, 5, 9]
+    assert house.spread_out([5, 5, 5], 1, 0, 10).tolist() == [4, 5, 6]
+    assert house.spread_out([0, 0, 9], 2, 0, 10).tolist() == [0, 2, 9]
+    assert house.spread_out([10, 10], 2, 0, 10).tolist() == [8, 10]
+    assert house.spread_out([3, 3, 3], 9, 0, 10).tolist() == [0, 5, 10]  # does not fit: the gap shrinks
+
+
+def test_spread_out_keeps_gap_and_bounds_and_moves_little():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        wanted = np.sort(rng.uniform(0, 10, size=rng.integers(1, 12)))
+        placed = house.spread_out(wanted, 0.8, 0, 10)
+        assert placed.min() >= -1e-9 and placed.max() <= 10 + 1e-9 and (np.diff(placed) >= 0.8 - 1e-9).all()
+        # No label moved alone, within its room, could be nearer to its line.
+        for i, (at, goal) in enumerate(zip(placed, wanted, strict=True)):
+            low = placed[i - 1] + 0.8 if i else 0
+            high = placed[i + 1] - 0.8 if i + 1 < len(placed) else 10
+            assert abs(np.clip(goal, low, max(low, high)) - goal) >= abs(at - goal) - 1e-6
+
+
+def test_short_keeps_both_ends():
+    assert house.short("abc", 3) == "abc" and house.short("abcdefghij", 5) == "ab…ij"
+    assert len(house.short("x" * 100)) == house.LONGEST_NAME

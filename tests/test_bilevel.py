@@ -1,0 +1,136 @@
+"""The λ gradient against autograd, the loop against a float64 rewrite, its invariants, and planted truths."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from scalebio.bilevel import Bilevel, copy_state, learn, prune, softmax, weight_gradient
+from scalebio.config import Lisa, ScaleBiO
+from scalebio.errors import UserError
+
+SETTINGS = {"kind": "scalebio", "steps": 4, "learning_rate": 1e-3, "per_source": 2, "validation_batch": 3, "ramp": 2}
+
+
+def bilevel(tiny, make_examples, seed=0, layers=None, sources=3, **changes):
+    by_source = [make_examples(12, source=i, seed=i) for i in range(sources)]
+    model = copy.deepcopy(tiny[0])
+    return Bilevel(model, by_source, make_examples(9, seed=99), ScaleBiO(**SETTINGS | changes), seed, 64, layers)
+
+
+def test_weight_gradient_against_autograd_through_the_softmax():
+    rng = np.random.default_rng(0)
+    logits = torch.tensor(rng.normal(size=5), requires_grad=True)
+    loss_w, loss_u = torch.tensor(rng.normal(size=(2, 5)))
+    alpha = 7.0
+    p = softmax(logits)
+    (alpha * (p @ loss_w - p @ loss_u)).backward()
+    ours = weight_gradient(softmax(logits.detach()), loss_w - loss_u, alpha)
+    torch.testing.assert_close(ours, logits.grad, atol=1e-14, rtol=0)
+    assert abs(ours.sum()) < 1e-14  # a common shift of all logits changes nothing
+
+
+def test_sources_where_w_beats_u_gain():
+    logits = torch.zeros(3, dtype=torch.float64)
+    step = -weight_gradient(softmax(logits), torch.tensor([-0.1, 0.0, 0.1], dtype=torch.float64), 10.0)
+    assert step[0] > 0 > step[2] and step[1].abs() < 1e-12
+
+
+def test_one_step_against_an_independent_rewrite(tiny, make_examples):
+    """Steps 0 and 1 redone with autograd on unpacked examples and textbook Adam, in float64."""
+    from test_batching import padded_reference
+
+    run = bilevel(tiny, make_examples)
+    twin = bilevel(tiny, make_examples)
+    u, w = copy.deepcopy(tiny[0]).double().eval(), copy.deepcopy(tiny[0]).double().eval()
+    settings = run.settings
+    logits = torch.zeros(3, dtype=torch.float64, requires_grad=True)
+    optimizers = [torch.optim.AdamW(model.parameters(), lr=1.0, weight_decay=0.0) for model in (u, w)]
+    for k in range(2):
+        examples, held_out = twin.draws.next(), [twin.validation[i] for i in twin.validation_draws.take(3)]
+        rate = settings.learning_rate * min(1, (k + 1) / 3) * 0.5 * (1 + np.cos(np.pi * k / 4))
+        p = torch.softmax(logits, 0)
+        source_u = padded_reference(u, examples).reshape(3, 2).mean(1)
+        source_w = padded_reference(w, examples).reshape(3, 2).mean(1)
+        L1 = padded_reference(w, held_out).mean()
+        objectives = [p.detach() @ source_u, (L1 + 10 * p.detach() @ source_w) / 11]
+        gradient = torch.autograd.grad(10 * (p @ source_w.detach() - p @ source_u.detach()), logits)[0]
+        for optimizer, objective in zip(optimizers, objectives, strict=True):
+            optimizer.param_groups[0]["lr"] = rate
+            optimizer.zero_grad()
+            objective.backward()
+            optimizer.step()
+        seen = run.step()
+        # Loose at step 1: Adam's first step is ±lr for every parameter, also where float32 rounds a gradient's sign.
+        tolerance = 1e-5 if k == 0 else 2e-3
+        assert seen.L1 == pytest.approx(L1.item(), abs=tolerance)
+        assert seen.L2_u == pytest.approx(objectives[0].item(), abs=tolerance)
+        np.testing.assert_allclose(seen.gap, (source_w - source_u).detach().numpy(), atol=tolerance)
+    # Adam's first λ step is ±lr · cosine in the direction of the gradient.
+    expected = torch.softmax(-settings.weight_learning_rate * 0.5 * (1 + np.cos(np.pi / 4)) * gradient.sign(), 0)
+    np.testing.assert_allclose(run.weights, expected.numpy(), atol=1e-4)
+
+
+def test_u_equals_w_at_first_and_lambda_waits(tiny, make_examples):
+    run = bilevel(tiny, make_examples)
+    first = run.step()
+    assert np.abs(first.gap).max() < 1e-5
+    assert run.weights == pytest.approx(np.full(3, 1 / 3), abs=0)
+
+
+def test_same_seed_same_bits_other_seed_not(tiny, make_examples):
+    layers = Lisa(layers=1, interval=2)
+    weights = []
+    for seed in (0, 0, 1):
+        run = bilevel(tiny, make_examples, seed=seed, layers=layers)
+        learn(run)
+        weights.append(run.weights)
+    assert (weights[0] == weights[1]).all() and (weights[0] != weights[2]).any()
+
+
+def test_u_and_w_train_the_same_layers(tiny, make_examples):
+    run = bilevel(tiny, make_examples, layers=Lisa(layers=1, interval=1, embeddings=False))
+    for _ in range(4):
+        run.step()
+        active = [[p.requires_grad for p in model.parameters()] for model in (run.u, run.w)]
+        assert active[0] == active[1] and any(active[0]) and not all(active[0])
+        assert all(len(optimizer.state) == sum(active[0]) for optimizer in run.optimizers)
+
+
+def test_resync_makes_w_equal_u_and_keeps_their_states_apart(tiny, make_examples):
+    run = bilevel(tiny, make_examples, steps=6, resync_every=3)
+    for _ in range(3):
+        run.step()
+    before = run.weights
+    step = run.step()
+    assert np.abs(step.gap).max() < 1e-5 and (run.weights == before).all()
+    states = [list(optimizer.state.values()) for optimizer in run.optimizers]
+    assert all(a["exp_avg"].data_ptr() != b["exp_avg"].data_ptr() for a, b in zip(*states, strict=True))
+
+
+def test_copy_state_copies_by_position():
+    models = [torch.nn.Linear(2, 1), torch.nn.Linear(2, 1)]
+    optimizers = [torch.optim.AdamW(model.parameters()) for model in models]
+    models[0](torch.ones(2)).backward()
+    optimizers[0].step()
+    copy_state(*optimizers)
+    assert torch.equal(optimizers[1].state[models[1].weight]["exp_avg"], optimizers[0].state[models[0].weight]["exp_avg"])
+
+
+def test_prune():
+    np.testing.assert_allclose(prune(np.array([0.6, 0.38, 0.02]), 0.05), [0.6 / 0.98, 0.38 / 0.98, 0])
+    with pytest.raises(UserError, match="prune_below"):
+        prune(np.array([0.5, 0.5]), 0.6)
+
+
+def test_an_infinite_loss_stops_the_run(tiny, make_examples):
+    with pytest.raises(UserError, match="not finite at step"):
+        run = bilevel(tiny, make_examples, learning_rate=1e6, ramp=0)
+        with torch.no_grad():
+            next(run.w.parameters()).fill_(float("nan"))
+        run.step()
+
+
+def test_an_empty_source_is_refused(tiny, make_examples):
+    with pytest.raises(UserError, match="Source number 1 has no training rows"):
+        Bilevel(copy.deepcopy(tiny[0]), [make_examples(3), []], make_examples(3), ScaleBiO(**SETTINGS), 0, 64)

@@ -1,0 +1,135 @@
+"""Generators: same name same rows, distinct prompts, answers their scorers accept, and languages that stay apart."""
+
+import datetime
+import json
+import subprocess
+import sys
+
+import pytest
+
+from scalebio import cldr, generators, records
+from scalebio.config import Cldr, ReasoningGym
+from scalebio.errors import UserError
+
+TASKS = (
+    "basic_arithmetic chain_sum gcd lcm spell_backward simple_equations letter_counting aiw syllogism "
+    "complex_arithmetic time_intervals calendar_arithmetic number_sequence sentence_reordering"
+).split()
+
+
+def gym(name, rows, **tasks):
+    return generators.generate(name, ReasoningGym(kind="reasoning_gym", tasks=tasks), rows, 0)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_right_answer_scores_one_and_others_less(task):
+    rows = gym("s", 30, **{task: {}})
+    assert len({record.prompt for record in rows}) == 30 and {record.category for record in rows} == {task}
+    for record in rows:
+        assert json.loads(record.checker)["dataset"] == task
+        assert generators.score_answer(record.checker, record.answers[0]) == 1.0
+        assert generators.score_answer(record.checker, f" {record.answers[0]}\n") == 1.0
+        for wrong in ("", "no idea", "-12345", "[", "1/0", "None"):
+            assert generators.score_answer(record.checker, wrong) < 1.0
+
+
+def test_rows_follow_the_name_of_the_source_and_nothing_else(root):
+    rows = gym("s", 200, gcd={}, chain_sum={}, spell_backward={})
+    assert records.sha256(rows) == records.sha256(gym("s", 200, gcd={}, chain_sum={}, spell_backward={}))
+    other = gym("t", 200, gcd={}, chain_sum={}, spell_backward={})
+    assert len({record.prompt for record in rows} & {record.prompt for record in other}) < 10
+    program = (
+        "from scalebio import generators, records; from scalebio.config import ReasoningGym;"
+        "tasks = {'gcd': {}, 'chain_sum': {}, 'spell_backward': {}};"
+        "print(records.sha256(generators.generate('s', ReasoningGym(kind='reasoning_gym', tasks=tasks), 200, 0)))"
+    )
+    again = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=root / "scripts",
+        capture_output=True,
+        text=True,
+        env={"PYTHONHASHSEED": "7"},
+    )
+    assert again.stdout.strip() == records.sha256(rows), again.stderr
+
+
+def test_rows_are_split_evenly_over_the_tasks_and_mixed():
+    rows = gym("s", 11, gcd={}, lcm={}, spell_backward={})
+    categories = [record.category for record in rows]
+    assert [categories.count(task) for task in ("gcd", "lcm", "spell_backward")] == [4, 4, 3]
+    assert categories != sorted(categories) and [record.row for record in rows] == list(range(11))
+
+
+def test_settings_reach_the_task():
+    short = gym("s", 20, spell_backward={"min_word_len": 3, "max_word_len": 3})
+    assert {len(record.answers[0]) for record in short} == {3}
+
+
+@pytest.mark.parametrize(
+    ("tasks", "rows", "message"),
+    [
+        ({"spel_backward": {}}, 5, "no task `spel_backward`. Nearest: spell_backward"),
+        ({"gcd": {"max_nmbers": 2}}, 5, "max_nmbers.*Its settings are .*max_numbers"),
+        ({"gcd": {"seed": 2}}, 5, "use `rows`|source's `rows`"),
+        ({"gcd": {}, "lcm": {}}, 1, "fewer than its 2 tasks"),
+        (
+            {"chain_sum": {"max_terms": 2, "max_digits": 1}},
+            5000,
+            "asks for 5000 rows of `chain_sum`, but only .* distinct",
+        ),
+        ({"rush_hour": {}}, 2, "without one written answer"),
+    ],
+)
+def test_impossible_tasks_are_explained(tasks, rows, message):
+    with pytest.raises(UserError, match=message):
+        gym("s", rows, **tasks)
+
+
+def test_every_language_has_every_kind_short_enough_and_no_prompt_in_common():
+    seen = {}
+    assert {"de", "en", "es", "fr", "it", "nl", "pt", "ru"} == set(cldr.PROMPTS)
+    for language, prompts in cldr.PROMPTS.items():
+        assert set(prompts) == set(cldr.SHARES) == set(cldr.KINDS)
+        rows = generators.generate(f"s_{language}", Cldr(kind="cldr", language=language), 1500, 0)
+        assert {record.category for record in rows} == set(cldr.SHARES)
+        for record in rows:
+            assert len(record.prompt) <= 64 and 0 < len(record.answers[0]) <= 44, record
+            assert "{" not in record.prompt and "\u202f" not in record.answers[0] and record.checker is None
+            assert not any(unit in record.answers[0] for unit in ("duration-", "length-", "mass-"))
+            assert seen.setdefault(record.prompt, language) == language
+
+
+def test_thousands_of_distinct_facts_and_the_same_ones_again():
+    rows = generators.generate("s", Cldr(kind="cldr", language="nl"), 6000, 0)
+    assert len({record.prompt for record in rows}) == 6000
+    assert records.sha256(rows) == records.sha256(generators.generate("s", Cldr(kind="cldr", language="nl"), 6000, 0))
+
+
+@pytest.mark.parametrize(
+    ("language", "prompt", "answer"),
+    [
+        ("de", "Welches Land hat den Code JP?", "Japan"),
+        ("fr", "Quel pays a le code DE ?", "Allemagne"),
+        ("ru", "У какой страны код FR?", "Франция"),
+    ],
+)
+def test_known_facts(language, prompt, answer):
+    rows = generators.generate("s", Cldr(kind="cldr", language=language), 8000, 0)
+    assert {record.prompt: record.answers[0] for record in rows}[prompt] == answer
+
+
+def test_english_dates_and_percentages_are_right():
+    rows = generators.generate("s", Cldr(kind="cldr", language="en"), 500, 0)
+    dates = [(record.prompt.split()[4], record.answers[0]) for record in rows if record.category == "date"]
+    percentages = [(record.prompt.split()[1], record.answers[0]) for record in rows if record.category == "percent"]
+    assert len(dates) > 50 and len(percentages) > 10
+    for short, long in dates:
+        day = datetime.datetime.strptime(short, "%m/%d/%Y")
+        assert long == f"{day:%A, %B} {day.day}, {day.year}"
+    for number, percentage in percentages:
+        assert float(percentage.removesuffix("%")) == pytest.approx(100 * float(number))
+
+
+def test_an_unknown_language_names_the_known_ones():
+    with pytest.raises(UserError, match="no templates for language `tlh`. Known are de, en"):
+        generators.generate("s", Cldr(kind="cldr", language="tlh"), 5, 0)

@@ -1,0 +1,80 @@
+"""LISA trains exactly the layers it names, draws as stated, and frees what goes back to sleep."""
+
+import copy
+
+import pytest
+import torch
+from scalebio import lisa
+from scalebio.batching import pack
+from scalebio.config import Lisa
+from scalebio.errors import UserError
+from scalebio.finetuning import Recipe, train
+from scalebio.losses import ResponseLoss
+from scalebio.streams import stream
+
+
+def changed(before, after) -> set[str]:
+    """Names of parameters that differ, as layer index or name of the module outside the stack."""
+    names = set()
+    for (name, old), new in zip(before.named_parameters(), after.parameters(), strict=True):
+        if not torch.equal(old, new):
+            parts = name.split(".")
+            names.add(parts[2] if "layers" in parts else name)
+    return names
+
+
+@pytest.mark.parametrize("embeddings", [True, False])
+def test_exactly_the_named_layers_train(tiny, make_examples, embeddings):
+    model = copy.deepcopy(tiny[0])
+    before = copy.deepcopy(model)
+    lisa.activate(model, [1, 3], embeddings)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0.1)
+    ResponseLoss(model)(model, pack(make_examples(4), 64)).mean().backward()
+    optimizer.step()
+    outside = {"model.embed_tokens.weight", "model.norm.weight"} if embeddings else set()
+    assert changed(before, model) == {"1", "3"} | outside
+
+
+def test_state_of_sleeping_layers_is_freed(tiny, make_examples):
+    model = copy.deepcopy(tiny[0])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    sizes = []
+    for layers in ([0], [1], [2], [3]):
+        lisa.activate(model, layers, embeddings=False)
+        lisa.free_frozen(optimizer)
+        ResponseLoss(model)(model, pack(make_examples(2), 64)).mean().backward()
+        optimizer.step()
+        sizes.append(sum(state["exp_avg"].numel() for state in optimizer.state.values()))
+    assert len(set(sizes)) == 1 and sizes[0] == sum(p.numel() for p in lisa.find_layers(model)[0].parameters())
+
+
+def test_draws_are_seeded_without_replacement_and_cover_all():
+    def draws():
+        return lisa.LayerDraws(6, 2, 5, stream(3, "layers"))
+
+    one, two = draws(), draws()
+    seen = [one.at(step) for step in range(100)]
+    assert seen == [two.at(step) for step in range(100)]
+    assert all((drawn is None) == (step % 5 != 0) for step, drawn in enumerate(seen))
+    picked = [drawn for drawn in seen if drawn]
+    assert all(len(set(drawn)) == 2 for drawn in picked) and {i for drawn in picked for i in drawn} == set(range(6))
+
+
+def test_all_layers_active_equals_full_training(tiny, make_examples):
+    examples = make_examples(32)
+    results = []
+    for layers in (None, Lisa(layers=4, interval=3)):
+        model = copy.deepcopy(tiny[0])
+        train(model, examples, Recipe(6, 8, 1e-3, 1), 64, stream(0, "order"), stream(0, "layers"), layers)
+        results.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
+    assert torch.equal(*results)
+
+
+def test_more_layers_than_there_are_is_refused():
+    with pytest.raises(UserError, match="lisa.layers is 5, but the model has 4"):
+        lisa.LayerDraws(4, 5, 1, stream(0, "x"))
+
+
+def test_no_stack_is_refused():
+    with pytest.raises(UserError, match="no stack of transformer layers"):
+        lisa.find_layers(torch.nn.Linear(2, 2))

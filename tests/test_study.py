@@ -1,0 +1,249 @@
+"""Study files: valid ones load; everything wrong with a bad one is listed at once, with path and suggestion."""
+
+import copy
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from scalebio.config import Study
+from scalebio.errors import UserError
+from scalebio.study import check_files, duplicate_keys, load_study
+
+GOOD = """
+study: demo
+run: [first]
+models:
+  tiny:
+    scratch: {hidden_size: 64, intermediate_size: 128, layers: 2, heads: 4, vocabulary: 512}
+    max_length: 64
+    warm_up: {steps: 10, batch: 8, learning_rate: 1e-3}
+  real: {hub: {id: owner/model, revision: unverified}, max_length: 64}
+sources:
+  clean: {generator: {kind: reasoning_gym, tasks: {gcd: {}}}, rows: 50}
+  noisy: {generator: {kind: reasoning_gym, tasks: {gcd: {}}}, rows: 50, corrupt: {rate: 0.5}}
+  held: {generator: {kind: reasoning_gym, tasks: {gcd: {}}}, rows: 50}
+  remote: {hub: {id: owner/data, revision: unverified}, part: {index: 0, of: 2}}
+references:
+  goal: {validation: {held: 1}, validation_rows: 10, test_rows: 10}
+methods:
+  uniform: {kind: uniform}
+  scalebio: {kind: scalebio, steps: 10, learning_rate: 1e-3}
+finetuning: {rows: 10, batch: 2, learning_rate: 1e-3}
+evaluations:
+  accuracy: {rows: 5, max_new_tokens: 8}
+experiments:
+  first:
+    sources: [clean, noisy]
+    reference: goal
+    model: tiny
+    methods: [uniform, scalebio]
+    seeds: [0, 1]
+    evaluate: [accuracy]
+    expected: {clean: 1, noisy: 0}
+"""
+
+
+def changed(path, value):
+    """The good study with one value replaced, added, or (None) removed."""
+    study = copy.deepcopy(yaml.safe_load(GOOD))
+    *parents, last = path.split(".")
+    section = study
+    for key in parents:
+        section = section[key]
+    if value is None:
+        del section[last]
+    else:
+        section[last] = value
+    return study
+
+
+def faults(config):
+    with pytest.raises(UserError) as caught:
+        load_study(config)
+    first, *lines = str(caught.value).splitlines()
+    assert first.startswith("the study file has ")
+    return [line.strip() for line in lines]
+
+
+def test_a_good_study_loads():
+    study = load_study(yaml.safe_load(GOOD))
+    assert isinstance(study, Study) and study.methods["scalebio"].learning_rate == 1e-3
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "fault"),
+    [
+        ("sources.clean.rowz", 3, "sources.clean.rowz: unknown key; did you mean `rows`?"),
+        ("modles", {}, "modles: unknown key; did you mean `models`?"),
+        ("methods.scalebio.alfa", 3, "methods.scalebio.alfa: unknown key; did you mean `alpha`?"),
+        ("sources.clean.generator.task", 3, "sources.clean.generator.task: unknown key; did you mean `tasks`?"),
+        (
+            "models.tiny.warm_up.batch",
+            "many",
+            "models.tiny.warm_up.batch: expected a valid integer, unable to parse string as an integer"
+            " (examples per step); found 'many'",
+        ),
+        ("finetuning.batch", 0, "finetuning.batch: expected greater than 0 (examples per optimiser step); found 0"),
+        ("references.goal.test_rows", None, "references.goal.test_rows: missing; expected: how many test rows"),
+        ("sources.clean", 3, "sources.clean: expected a mapping with keys; found 3"),
+        (
+            "methods.scalebio.kind",
+            "scalbio",
+            "methods.scalebio.kind: expected one of uniform, scalebio; found 'scalbio'; did you mean `scalebio`?",
+        ),
+        ("methods.uniform", {}, "methods.uniform.kind: missing; expected one of uniform, scalebio"),
+        (
+            "experiments.first.leakage",
+            "dropp",
+            "experiments.first.leakage: expected 'refuse' or 'drop'; found 'dropp'; did you mean `drop`?",
+        ),
+        ("models.tiny.scratch.heads", 5, "models.tiny.scratch: hidden_size 64 is not a multiple of heads 5"),
+        (
+            "sources.clean.file",
+            "x.json",
+            "sources.clean: give exactly one of file, hub, generator; found file and generator",
+        ),
+        ("run", ["frist"], "run: there is no `frist` under `experiments`; did you mean `first`?"),
+        ("run", ["first", "first"], "run: `first` is listed 2 times"),
+        (
+            "experiments.first.sources",
+            ["clean", "nosy"],
+            "experiments.first.sources: there is no `nosy` under `sources`; did you mean `noisy`?",
+        ),
+        (
+            "experiments.first.sources",
+            ["clean", "noisy", "clean"],
+            "experiments.first.sources: `clean` is listed 2 times",
+        ),
+        ("experiments.first.seeds", [0, 0], "experiments.first.seeds: `0` is listed 2 times"),
+        (
+            "experiments.first.model",
+            "huge",
+            "experiments.first.model: there is no `huge` under `models`; known are `real`, `tiny`",
+        ),
+        (
+            "experiments.first.reference",
+            "goals",
+            "experiments.first.reference: there is no `goals` under `references`; did you mean `goal`?",
+        ),
+        (
+            "references.goal.test",
+            {"hold": 1},
+            "references.goal.test: there is no `hold` under `sources`; did you mean `held`?",
+        ),
+        (
+            "references.goal.validation",
+            {"clean": 1},
+            "experiments.first.sources: `clean` is also in its reference `goal`; take other rows",
+        ),
+        (
+            "evaluations",
+            None,
+            "experiments.first.evaluate: `accuracy` needs `evaluations.accuracy`, which is not there",
+        ),
+        (
+            "references.goal.validation",
+            {"remote": 1},
+            "experiments.first.evaluate: `accuracy` needs test rows from a `reasoning_gym` generator;"
+            " reference `goal` has none",
+        ),
+        (
+            "experiments.first.expected",
+            {"clean": 0.5, "noisy": 0.2},
+            "experiments.first.expected: expected shares that sum to 1; found a sum of 0.7",
+        ),
+        (
+            "experiments.first.expected",
+            {"claen": 1},
+            "experiments.first.expected: `claen` is not one of the experiment's sources; did you mean `clean`?",
+        ),
+        ("offline_data", "nowhere", "offline_data: there is no folder nowhere (looked in {here})"),
+        (
+            "sources.noisy",
+            {"file": "nowhere.json"},
+            "sources.noisy.file: there is no file nowhere.json (looked in {here})",
+        ),
+        (
+            "models.tiny",
+            {"path": "nowhere", "max_length": 64},
+            "models.tiny.path: there is no folder nowhere (looked in {here})",
+        ),
+        (
+            "sources.rest",
+            {"hub": {"id": "owner/data", "revision": "unverified"}, "part": {"index": 1, "of": 3}},
+            "sources.rest.part.of: 3, but sources.remote takes a part of the same rows with 2;"
+            " the parts would overlap, so make them agree",
+        ),
+    ],
+)
+def test_one_fault_gives_one_line(path, value, fault, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert fault.format(here=tmp_path) in faults(changed(path, value))
+
+
+def test_all_faults_come_at_once_and_none_twice():
+    study = changed("sources.clean.rowz", 3)
+    study["run"] = ["frist"]
+    study["finetuning"]["batch"] = "two"
+    study["experiments"]["first"]["methods"] = ["unifrom"]
+    found = faults(study)
+    assert len(found) == 4 == len(set(found))
+
+
+def test_offline_data_needs_a_stand_in_for_what_is_used_only(tmp_path):
+    study = changed("offline_data", str(tmp_path))
+    load_study(study)  # `remote` and `real` are not used by an experiment in `run`
+    study["experiments"]["first"] |= {"sources": ["clean", "remote"], "model": "real", "expected": {"clean": 1}}
+    found = faults(study)
+    assert [line.split(":")[0] for line in found] == ["sources.remote.local", "models.real.package"]
+    study["sources"]["remote"]["local"] = "rows.json"
+    assert any(line.startswith("sources.remote.local: there is no file") for line in faults(study))
+
+
+@pytest.mark.parametrize(
+    "config", [None, [], "x", {}, {"run": 3, "sources": [1], "experiments": {"a": {"sources": {}}}}]
+)
+def test_nonsense_is_refused_without_a_crash(config):
+    assert faults(config)
+
+
+def test_keys_given_twice_are_found_with_their_lines(tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_text(
+        "study: a\nsources:\n  clean: {file: a.json}\n  noisy: {rows: 1, rows: 2}\n  clean: {file: b.json}\n"
+    )
+    assert yaml.safe_load(path.read_text())["sources"]["clean"] == {"file": "b.json"}
+    assert duplicate_keys(path) == [
+        "line 4: `sources.noisy.rows` is given twice (first in line 4); rename or remove one",
+        "line 5: `sources.clean` is given twice (first in line 3); rename or remove one",
+    ]
+    with pytest.raises(UserError, match=r"study\.yaml, line 5: `sources\.clean` is given twice"):
+        check_files([path])
+
+
+def test_anchors_and_lists_are_no_duplicates(tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_text("base: &base {rows: 1}\nsources:\n  a: {<<: *base, file: x}\n  b: *base\nlist: [{a: 1}, {a: 2}]\n")
+    assert duplicate_keys(path) == []
+    check_files([path])
+
+
+def test_broken_yaml_and_missing_files_are_named(tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_text("study: a\nsources: {clean: [}\n")
+    with pytest.raises(UserError, match=r"study\.yaml, line 2: not valid YAML"):
+        check_files([path])
+    with pytest.raises(UserError, match="cannot be read"):
+        check_files([tmp_path / "nowhere.yaml"])
+    path.write_text("")
+    check_files([path])
+
+
+def test_nothing_heavy_is_imported(root):
+    program = (
+        "import scalebio.study, sys; print([m for m in ('numpy', 'torch', 'pandas', 'pyarrow') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=root / "scripts", capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr

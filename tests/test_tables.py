@@ -1,0 +1,229 @@
+"""Tables against cases worked by hand, their Markdown, and what happens with unfit input."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from figures import synthetic
+
+from scalebio.errors import UserError
+from scalebio.tables import inputs, runs, summary, tidy
+from scalebio.tables.runs import Run
+
+A0, A1 = Run("x", "scalebio", 0), Run("x", "scalebio", 1)
+U0, U1 = Run("x", "uniform", 0), Run("x", "uniform", 1)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """Settings of a made-up study with files of every kind."""
+    experiments = {
+        "noise": {"sources": ["a", "b"], "corruption": {"b": 0.5}, "accuracy": True, "categories": ["math", "writing"]},
+        "plain": {"sources": ["c", "d", "e"], "expected": {"c": 0.7, "d": 0.3}, "categories": ["math"]},
+    }
+    return synthetic.make_study(tmp_path_factory.mktemp("runs"), experiments, steps=30)
+
+
+def trajectory(steps):
+    rows = [(step, name, "weight", p) for step in range(steps) for name, p in (("a", 0.25), ("b", 0.75))]
+    rows += [(step, "a", "gap", 9.0) for step in range(steps)]
+    rows += [
+        (step, None, quantity, step / 10) for step in range(steps) for quantity in ("L1", "L2_w", "L2_u", "seconds")
+    ]
+    frame = pd.DataFrame(rows, columns=["step", "source", "quantity", "value"])
+    return frame.astype({"source": "string", "quantity": "string"})
+
+
+def test_thin_keeps_ends_and_order():
+    assert runs.thin([3, 1, 2, 2]) == [1, 2, 3]
+    kept = runs.thin(range(1001), 200)
+    assert len(kept) == 200 and kept[0] == 0 and kept[-1] == 1000 and kept == sorted(set(kept))
+
+
+def test_trajectories_hold_weights_only():
+    frame = runs.trajectories([(A0, trajectory(2)), (U0, trajectory(0))])
+    assert frame.values.tolist() == [
+        ["x", "scalebio", 0, 0, "a", 0.25],
+        ["x", "scalebio", 0, 0, "b", 0.75],
+        ["x", "scalebio", 0, 1, "a", 0.25],
+        ["x", "scalebio", 0, 1, "b", 0.75],
+    ]
+    long = runs.trajectories([(A0, trajectory(1000))])
+    assert long["step"].nunique() == 200 and long["step"].max() == 999 and len(long) == 400
+
+
+def test_weights_stand_beside_the_planted_truth():
+    facts = {"x": {"sources": ["b", "a"], "corruption": {"b": 0.4}, "expected": {"a": 1.0}}}
+    frame = runs.weights([(A0, {"weights": {"a": 0.9, "b": 0.1}})], facts)
+    assert frame[["source", "weight", "corruption", "expected"]].values.tolist() == [
+        ["b", 0.1, 0.4, 0],
+        ["a", 0.9, 0, 1],
+    ]
+
+
+def test_nothing_planted_stays_empty_and_part_of_a_truth_fills_no_gaps():
+    bare = runs.weights([(A0, {"weights": {"a": 0.9, "b": 0.1}})], {"x": {"corruption": None, "expected": None}})
+    assert bare[["corruption", "expected"]].isna().all().all()
+    part = runs.weights([(A0, {"weights": {"a": 0.9, "b": 0.1}})], {"x": {"expected": {"a": 0.6}}})
+    assert part["expected"].tolist()[0] == 0.6 and np.isnan(part["expected"].tolist()[1])
+
+
+def test_a_source_without_weight_is_named():
+    with pytest.raises(UserError, match="x/scalebio/seed0: no weight for source c"):
+        runs.weights([(A0, {"weights": {"a": 1.0}})], {"x": {"sources": ["a", "c"]}})
+
+
+def test_training_curves_tell_stages_apart():
+    tuned = pd.DataFrame({"step": [0, 0, 1], "examples": [0, 8, 16], "split": ["validation", "training", "training"]})
+    frame = runs.training_curves([(A0, tuned.assign(loss=[3.0, 2.0, 1.0]))], [(A0, trajectory(2))])
+    counts = frame.groupby(["stage", "split"]).size().to_dict()
+    assert counts == {
+        ("finetuning", "training"): 2,
+        ("finetuning", "validation"): 1,
+        ("reweighting", "L1"): 2,
+        ("reweighting", "L2_w"): 2,
+        ("reweighting", "L2_u"): 2,
+    }
+    assert frame[frame["split"] == "training"]["loss"].tolist() == [2.0, 1.0]
+
+
+def test_test_loss_keeps_missing_accuracy_empty():
+    frame = runs.test_loss([(A0, {"test_loss": 1.5, "accuracy": 0.25}), (A1, {"test_loss": 2})])
+    assert frame.columns.tolist() == ["experiment", "method", "seed", "test_loss", "accuracy"]
+    assert frame["accuracy"].tolist()[0] == 0.25 and np.isnan(frame["accuracy"].tolist()[1])
+
+
+def test_mixtures_keep_every_field():
+    facts = {"asked": 0.5, "rows": 6, "share": 0.6, "tokens": 70, "token_share": 0.7, "repeats": 2, "available": 3}
+    (row,) = runs.mixtures([(A0, {"sources": {"a": facts}})]).to_dict("records")
+    assert row == {
+        "experiment": "x", "method": "scalebio", "seed": 0, "source": "a", "asked_share": 0.5, "rows": 6,
+        "row_share": 0.6, "tokens": 70, "token_share": 0.7, "max_repeats": 2, "available_rows": 3,
+    }  # fmt: skip
+
+
+def test_costs_add_up_by_stage_and_survive_unsampled_jobs():
+    def job(seconds, memory):
+        return pd.DataFrame({"s": [seconds], "max_rss": [memory]})
+
+    frame = runs.costs([("tune", job("1.5", "100.5")), ("eval", job("0.1", "-")), ("tune", job("2.5", "300"))])
+    assert frame["stage"].tolist() == ["tune", "eval"] and frame["jobs"].tolist() == [2, 1]
+    assert frame["seconds"].tolist() == [4.0, 0.1] and frame["max_memory_mb"].tolist()[0] == 300
+    text = summary.costs(frame)
+    assert (
+        "| `tune` | 2 | 4.0 | 300 |" in text
+        and "| all | 3 | 4.1 | 300 |" in text
+        and "| `eval` | 1 | 0.1 | – |" in text
+    )
+
+
+def test_summary_of_test_loss_by_hand():
+    values = [(U0, 2.0), (U1, 2.2), (A0, 1.0), (A1, 1.1)]
+    frame = runs.test_loss([(run, {"test_loss": value}) for run, value in values])
+    lines = summary.test_loss(frame).splitlines()
+    # Means 2.1 and 1.05; t(0.975, 1) = 12.7062; differences −1.0 and −1.1: −1.05 ± 12.7062 · 0.05.
+    assert "| `uniform` | 2 | 2.1000 | 0.8294 … 3.3706 | 0.2000 | – | – | – | – |" in lines
+    assert (
+        "| `scalebio` | 2 | 1.0500 | 0.4147 … 1.6853 | 0.1000 | -1.0500 | -1.6853 … -0.4147 | better | yes |" in lines
+    )
+
+
+def test_summary_compares_accuracy_the_other_way_and_names_one_seed():
+    frame = runs.test_loss([(U0, {"test_loss": 2, "accuracy": 0.1}), (A0, {"test_loss": 1, "accuracy": 0.5})])
+    text = summary.test_loss(frame)
+    assert "## `x`: accuracy" in text
+    assert "| `scalebio` | 1 | 0.5000 | – | – | +0.4000 | – | not distinguishable | one seed |" in text
+
+
+def test_summary_shows_names_literally():
+    frame = runs.weights([(A0, {"weights": {"a|b_$x$ <i>": 0.9, "tick`ed": 0.1}})], {})
+    text = summary.weights(frame)
+    assert r"| `a\|b_$x$ <i>` |" in text and "| `` tick`ed `` |" in text
+
+
+@pytest.mark.parametrize("name", ["trajectories", "weights", "test_loss", "training_curves", "mtbench", "mixtures"])
+def test_every_table_from_files(study, name):
+    frame = inputs.build(name, study)
+    assert set(frame["seed"]) == {0, 1, 2} and not frame.duplicated().any()
+    assert summary.render(name, frame, study).startswith("# ")
+
+
+def test_entry_point_writes_both_files(study, tmp_path, root):
+    command = [sys.executable, root / "scripts/make_table.py", "test_loss", "--settings", json.dumps(study)]
+    out = ["--csv", tmp_path / "t/test_loss.csv", "--markdown", tmp_path / "t/test_loss.md"]
+    files = ["--inputs", *(run["metrics"] for run in study["runs"])]
+    subprocess.run([*command, *files, *out], check=True)
+    frame = tidy.read_csv(tmp_path / "t/test_loss.csv", ["test_loss", "accuracy"])
+    pd.testing.assert_frame_equal(frame, inputs.build("test_loss", study), check_dtype=False)
+    assert "95 % interval" in (tmp_path / "t/test_loss.md").read_text()
+    failed = subprocess.run([*command, *files[:-1], *out], capture_output=True, text=True)
+    assert failed.returncode == 2 and "not among --inputs" in failed.stderr and "metrics.json" in failed.stderr
+
+
+# --- bad input --------------------------------------------------------------------------------------------------
+
+
+def one(key, path):
+    return {"runs": [{"experiment": "x", "method": "m", "seed": 0, key: str(path)}]}
+
+
+def test_missing_column_names_file_and_column(tmp_path):
+    path = tmp_path / "trajectory.parquet"
+    trajectory(2).drop(columns="quantity").to_parquet(path)
+    with pytest.raises(UserError, match="trajectory.parquet: no column quantity"):
+        inputs.build("trajectories", one("trajectory", path))
+
+
+def test_file_that_is_no_parquet_or_absent_is_named(tmp_path):
+    path = tmp_path / "training.parquet"
+    with pytest.raises(UserError, match="training.parquet: no such file"):
+        inputs.build("training_curves", one("training", path))
+    path.write_text("half written")
+    with pytest.raises(UserError, match="training.parquet: not a readable Parquet file"):
+        inputs.build("training_curves", one("training", path))
+
+
+def test_only_empty_trajectories_make_no_table(tmp_path):
+    trajectory(0).to_parquet(tmp_path / "trajectory.parquet")
+    with pytest.raises(UserError, match="hold no matching rows: .*trajectory.parquet"):
+        inputs.build("trajectories", one("trajectory", tmp_path / "trajectory.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "text", "message"),
+    [
+        ("test_loss", "metrics", "{}", "metrics: no key test_loss"),
+        ("weights", "weights", "{\n]", "weights, line 2: not valid JSON"),
+        ("mixtures", "mixture", '{"sources": {"a": {"asked": 1}}}', "mixture: sources.a has no rows, share"),
+        ("mtbench", "scores", "category,turn\n", "scores: no column score"),
+        ("mtbench", "scores", "", "scores: not a readable CSV file"),
+    ],
+)
+def test_malformed_files_are_named(tmp_path, table, key, text, message):
+    (tmp_path / key).write_text(text)
+    with pytest.raises(UserError, match=message):
+        inputs.build(table, one(key, tmp_path / key))
+
+
+def test_settings_without_files_or_with_a_run_twice(study):
+    with pytest.raises(UserError, match="no run names a file for the table weights"):
+        inputs.build("weights", {"runs": []})
+    with pytest.raises(UserError, match="`stages` is empty"):
+        inputs.build("costs", {})
+    with pytest.raises(UserError, match="a run has no seed"):
+        inputs.build("weights", {"runs": [{"experiment": "x", "method": "m"}]})
+    with pytest.raises(UserError, match="listed twice"):
+        inputs.build("weights", {"runs": study["runs"][:1] * 2})
+
+
+def test_csv_numbers_are_checked_and_names_stay_text(tmp_path):
+    path = tmp_path / "weights.csv"
+    path.write_text("source,weight\nNA,0.5\n007,\n")
+    frame = tidy.read_csv(path, ["source", "weight"])
+    assert frame["source"].tolist() == ["NA", "007"] and np.isnan(frame["weight"].tolist()[1])
+    path.write_text("source,weight\na,0.5\nb,lots\n")
+    with pytest.raises(UserError, match="weights.csv, line 3, column weight: expected a number, found 'lots'"):
+        tidy.read_csv(path, ["source", "weight"])

