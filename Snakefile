@@ -7,23 +7,16 @@ from snakemake.utils import min_version
 min_version("9.19")
 
 # Not a plain `configfile:`, because that would merge the demo's experiments into every other study.
-if "study" not in config:
+if not workflow.configfiles:
 
     configfile: "config/demo.yaml"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/catalogue.smk"
 
 
 report: "workflow/report/workflow.rst"
-
-
-rule all:
-    """Every table and figure of the study."""
-    default_target: True
-    input:
-        TABLES.values(),
-        FIGURES.values(),
 
 
 include: "workflow/rules/sources.smk"
@@ -34,3 +27,11 @@ include: "workflow/rules/models.smk"
 include: "workflow/rules/evaluations.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
+
+
+rule all:
+    """Every table and figure of the study."""
+    default_target: True
+    input:
+        TABLES.values(),
+        FIGURES.values(),

@@ -1,6 +1,6 @@
 """Build one experiment's pool: training rows by source, validation rows and test rows, checked for leakage.
 
---settings: {"name": experiment's name, "experiment": its entry in the study file, "reference": its reference's entry}
+--settings: {"name": experiment's name, "experiment": its sources, reference and leakage, "reference": its reference's entry}
 --sources: NAME=records.parquet for every training and reference source
 Writes three Parquet files of records and the manifest with counts, shares, leaks and hashes (JSON).
 """
@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from scalebio import pools, records
 from scalebio.cli import parser, run
-from scalebio.config import Experiment, Reference
+from scalebio.config import PoolSettings, Reference
 from scalebio.errors import UserError
 from scalebio.files import write_json
 
@@ -34,7 +34,7 @@ def main() -> None:
     given = arguments.parse_args()
     name = given.settings["name"]
     try:
-        experiment = Experiment.model_validate(given.settings["experiment"])
+        experiment = PoolSettings.model_validate(given.settings["experiment"])
         reference = Reference.model_validate(given.settings["reference"])
     except ValidationError as error:
         raise UserError(f"experiment `{name}`: {error}") from error

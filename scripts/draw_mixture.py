@@ -21,7 +21,9 @@ def main() -> None:
     options = parser(__doc__)
     options.add_argument("--weights", required=True)
     options.add_argument("--train", required=True)
-    options.add_argument("--model", required=True, help="provenance.json in the base model's folder; its tokenizer counts")
+    options.add_argument(
+        "--model", required=True, help="provenance.json in the base model's folder; its tokenizer counts"
+    )
     options.add_argument("--output", required=True, help="mixture.parquet")
     options.add_argument("--manifest", required=True, help="mixture.json")
     arguments = options.parse_args()

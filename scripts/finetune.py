@@ -7,7 +7,7 @@ from pathlib import Path
 
 from scalebio.cli import parser, run
 
-EVALUATIONS = 10
+EVALUATIONS = 5
 
 
 def main() -> None:
@@ -38,7 +38,9 @@ def main() -> None:
     examples = encode_all(records.read(arguments.mixture), tokenizer, settings["max_length"])
     steps = len(examples) * recipe.epochs // recipe.batch
     if not steps:
-        raise UserError(f"{len(examples)} rows make no batch of {recipe.batch}: raise `finetuning.rows` or lower `batch`.")
+        raise UserError(
+            f"{len(examples)} rows make no batch of {recipe.batch}: raise `finetuning.rows` or lower `batch`."
+        )
     progress = Progress(f"fine-tuning {settings['run']}")
     history = finetuning.train(
         model.to(base_models.device()),

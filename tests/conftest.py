@@ -43,6 +43,7 @@ def tiny():
 def make_examples(tiny):
     """make_examples(n, source=0, seed=0) → n encoded sums whose answers are right."""
     import numpy as np
+
     from scalebio.chat import encode
 
     def make(count: int, source: int = 0, seed: int = 0, answer=lambda a, b: a + b):

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaForCausalLM
+
 from scalebio.batching import Cycle, StratifiedDraws, pack
 from scalebio.losses import ResponseLoss
 from scalebio.streams import stream
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaForCausalLM
 
 
 def padded_reference(model, examples) -> torch.Tensor:

@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+
 from scalebio.bilevel import Bilevel, copy_state, learn, prune, softmax, weight_gradient
 from scalebio.config import Lisa, ScaleBiO
 from scalebio.errors import UserError
@@ -114,7 +115,9 @@ def test_copy_state_copies_by_position():
     models[0](torch.ones(2)).backward()
     optimizers[0].step()
     copy_state(*optimizers)
-    assert torch.equal(optimizers[1].state[models[1].weight]["exp_avg"], optimizers[0].state[models[0].weight]["exp_avg"])
+    assert torch.equal(
+        optimizers[1].state[models[1].weight]["exp_avg"], optimizers[0].state[models[0].weight]["exp_avg"]
+    )
 
 
 def test_prune():

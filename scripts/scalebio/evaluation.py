@@ -55,7 +55,9 @@ def accuracy(model, tokenizer, test: list[Record], settings: Accuracy, max_lengt
         seeds=None,
         max_length=max_length,
     )
-    right = [float(score_answer(record.checker, answer.strip()) == 1) for record, answer in zip(asked, answers, strict=True)]
+    right = [
+        float(score_answer(record.checker, answer.strip()) == 1) for record, answer in zip(asked, answers, strict=True)
+    ]
     return {
         "accuracy": sum(right) / len(right),
         "accuracy_n": len(right),

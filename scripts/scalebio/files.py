@@ -6,7 +6,9 @@ folder is atomic on POSIX file systems.
 
 import json
 import os
+import re
 import shutil
+import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,21 +18,58 @@ from scalebio.errors import UserError
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path for a file or folder, renamed to `path` only if the block succeeds."""
+    """Yield a temporary path for a file or folder, renamed to `path` only if the block succeeds.
+
+    Temporaries carry host and process, so that those of a killed job are known as such: the next call for the same
+    path on the same host removes them.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays last: writers such as matplotlib choose the format by it.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    _remove_left_over(path)
+    temporary = _temporary(path, str(os.getpid()))
     try:
         yield temporary
         if temporary.is_dir() and path.is_dir():
-            shutil.rmtree(path)
-        os.replace(temporary, path)
-    finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
+            # A folder cannot be renamed onto a full one; aside, the old one is never seen half deleted.
+            aside = _temporary(path, f"{os.getpid()}-old")
+            os.replace(path, aside)
+            os.replace(temporary, path)
+            _remove(aside)
         else:
-            temporary.unlink(missing_ok=True)
+            os.replace(temporary, path)
+    finally:
+        _remove(temporary)
+
+
+def _temporary(path: Path, process: str) -> Path:
+    # The suffix stays last: writers such as matplotlib choose the format by it.
+    return path.with_name(f".{path.stem}.{socket.gethostname()}.{process}.part{path.suffix}")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _remove_left_over(path: Path) -> None:
+    """Remove temporaries of `path` whose process on this host is no more; one of our own number is older than we are."""
+    before, after = map(re.escape, _temporary(path, "\0").name.split("\0"))
+    for other in path.parent.iterdir():
+        found = re.fullmatch(rf"{before}(\d+)(-old)?{after}", other.name)
+        if found and (int(found[1]) == os.getpid() or not _alive(int(found[1]))):
+            _remove(other)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's, so it is there
+        return True
+    return True
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -67,5 +106,7 @@ def read_jsonl(path: str | Path) -> list[dict]:
             try:
                 rows.append(json.loads(line))
             except json.JSONDecodeError as error:
-                raise UserError(f"{path}, line {number}: not valid JSON ({error.msg}). Mend or remove this line.") from error
+                raise UserError(
+                    f"{path}, line {number}: not valid JSON ({error.msg}). Mend or remove this line."
+                ) from error
     return rows

@@ -10,8 +10,11 @@ import datetime
 import difflib
 import enum
 import functools
+import importlib.util
 import json
+import sys
 import time
+import types
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -75,7 +78,7 @@ def _reasoning_gym(name: str, tasks: dict[str, dict], rows: int, seed: int) -> l
 
 def _entries(name: str, task: str, settings: dict, wanted: int, seed: int) -> list[dict]:
     """`wanted` reasoning-gym entries {question, answer, metadata} with distinct questions."""
-    import reasoning_gym
+    _import_reasoning_gym()
     from reasoning_gym.factory import DATASETS
 
     if task not in DATASETS:
@@ -89,7 +92,7 @@ def _entries(name: str, task: str, settings: dict, wanted: int, seed: int) -> li
     first = int(stream(seed, "generator", name, task).integers(2**31))
     size = TRIES_PER_ROW * wanted + SPARE_TRIES
     try:
-        dataset = reasoning_gym.create_dataset(task, seed=first, size=size, **settings)
+        dataset = _import_reasoning_gym().create_dataset(task, seed=first, size=size, **settings)
     except (TypeError, ValueError, AssertionError) as error:
         known = [field.name for field in dataclasses.fields(DATASETS[task][1]) if field.name not in ("seed", "size")]
         raise UserError(f"source `{name}`, task `{task}`: {error}. Its settings are {', '.join(known)}.") from error
@@ -125,10 +128,18 @@ def _plain(value: object) -> object:
 
 
 @functools.cache
-def _scorer(task: str) -> Callable[[str, dict], float]:
+def _import_reasoning_gym() -> types.ModuleType:
+    """The package, also where its dependency pycosat could not be compiled: only `zebra_puzzles` solves with it."""
+    if importlib.util.find_spec("pycosat") is None:
+        sys.modules["pycosat"] = types.ModuleType("pycosat")
     import reasoning_gym
 
-    return reasoning_gym.get_score_answer_fn(task)
+    return reasoning_gym
+
+
+@functools.cache
+def _scorer(task: str) -> Callable[[str, dict], float]:
+    return _import_reasoning_gym().get_score_answer_fn(task)
 
 
 def score_answer(checker: str, text: str) -> float:

@@ -8,18 +8,9 @@ import math
 
 import numpy as np
 
+from scalebio.allotment import allot
 from scalebio.errors import UserError
 from scalebio.streams import stream
-
-
-def whole_counts(weights: dict[str, float], total: int) -> dict[str, int]:
-    """Split `total` rows by weight with the largest-remainder rule, so that the counts sum to `total` exactly."""
-    exact = {name: weight * total for name, weight in weights.items()}
-    counts = {name: math.floor(value) for name, value in exact.items()}
-    by_remainder = sorted(exact, key=lambda name: (counts[name] - exact[name], name))
-    for name in by_remainder[: total - sum(counts.values())]:
-        counts[name] += 1
-    return counts
 
 
 def draw(
@@ -30,7 +21,7 @@ def draw(
     Raises UserError if a source would be repeated more often than its `max_repeat`.
     """
     chosen = {}
-    for name, count in whole_counts(weights, rows).items():
+    for name, count in allot(rows, weights).items():
         repeats = math.ceil(count / available[name])
         limit = max_repeat.get(name)
         if limit and repeats > limit:

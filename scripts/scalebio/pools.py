@@ -10,7 +10,8 @@ from collections import Counter
 from dataclasses import replace
 
 from scalebio import records as records_module
-from scalebio.config import Experiment, Reference
+from scalebio.allotment import allot
+from scalebio.config import PoolSettings, Reference
 from scalebio.errors import UserError
 from scalebio.records import Record
 from scalebio.sources import DATA_SEED
@@ -32,18 +33,8 @@ def exact_key(record: Record) -> tuple[str, ...]:
     return (prompt_key(record), *map(normalised, record.answers))
 
 
-def allot(total: int, shares: dict[str, float]) -> dict[str, int]:
-    """Split `total` rows by `shares` (any positive numbers) by largest remainder; the counts sum to `total`."""
-    exact = {name: total * share / sum(shares.values()) for name, share in shares.items()}
-    counts = {name: int(value) for name, value in exact.items()}
-    by_remainder = sorted(shares, key=lambda name: exact[name] - counts[name], reverse=True)
-    for name in by_remainder[: total - sum(counts.values())]:
-        counts[name] += 1
-    return counts
-
-
 def build(
-    name: str, experiment: Experiment, reference: Reference, sources: dict[str, list[Record]]
+    name: str, experiment: PoolSettings, reference: Reference, sources: dict[str, list[Record]]
 ) -> tuple[dict[str, list[Record]], dict]:
     """The pool of experiment `name` from the records of all its training and reference sources.
 
@@ -63,7 +54,7 @@ def build(
 
     training = {source: sources[source] for source in experiment.sources}
     training, leakage = _without_leaks(name, training, validation + test, experiment.leakage)
-    train = [record for source, kept in training.items() for record in _sample(source, kept, experiment.pool_rows)]
+    train = [record for source, kept in training.items() for record in _shuffled(source, kept)]
     pool = {"train": train, "validation": validation, "test": test}
     manifest = {
         "experiment": name,
@@ -135,8 +126,6 @@ def _without_leaks(
     }
 
 
-def _sample(source: str, records: list[Record], limit: int | None) -> list[Record]:
-    """At most `limit` rows, drawn without replacement; all of them, in order, when there are no more."""
-    if limit is None or limit >= len(records):
-        return records
-    return [records[i] for i in stream(DATA_SEED, "pool", source).choice(len(records), limit, replace=False)]
+def _shuffled(source: str, records: list[Record]) -> list[Record]:
+    """All rows in a seeded order, so that the first n of them are a random sample (what `pool_rows` takes)."""
+    return [records[i] for i in stream(DATA_SEED, "pool", source).permutation(len(records))]

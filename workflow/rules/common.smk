@@ -2,6 +2,7 @@
 # Imports nothing heavy: this file runs at each start and again inside each cluster job.
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -11,11 +12,19 @@ from scalebio.dependencies import code_files
 from scalebio.errors import UserError
 from scalebio.study import check_files, load_study
 
+
+class StudyError(WorkflowError):
+    """A fault in the study file, shown without a traceback: the place to look at is not in these rules."""
+
+    # Shadows the attribute that Snakemake's message takes file and line from.
+    __traceback__ = None
+
+
 try:
     check_files(workflow.configfiles)
     STUDY = load_study(config)
 except UserError as error:
-    raise WorkflowError(str(error)) from None
+    raise StudyError(str(error)) from None
 
 RESULTS = f"results/{STUDY.study}"
 LOGS = f"logs/{STUDY.study}"
@@ -23,11 +32,16 @@ BENCHMARKS = f"{RESULTS}/benchmarks"
 RUN = "{experiment}/{model}/{method}/seed{seed}"
 
 
+def one_of(names):
+    """A regular expression that matches exactly the given names, and nothing at all where there is none."""
+    return "|".join(map(re.escape, sorted(names))) or "(?!)"
+
+
 wildcard_constraints:
-    experiment="|".join(STUDY.run),
-    model="|".join(STUDY.models),
-    method="|".join(STUDY.methods),
-    source="|".join(STUDY.sources),
+    experiment=one_of(STUDY.run),
+    model=one_of(STUDY.models),
+    method=one_of(STUDY.methods),
+    source=one_of(STUDY.sources),
     seed=r"\d+",
 
 
@@ -94,10 +108,36 @@ def run_path(run, file):
     return f"{RESULTS}/{run['experiment']}/{run['model']}/{run['method']}/seed{run['seed']}/{file}"
 
 
-def run_files(file, evaluation=None):
-    """That result file of every run."""
-    return [run_path(run, file) for run in runs(evaluation=evaluation)]
-
-
 def experiments_with(evaluation):
     return [name for name in STUDY.run if evaluation in STUDY.experiments[name].evaluate]
+
+
+def corruption(experiment):
+    """Planted corruption rate of each spoiled source of an experiment; None where nothing is spoiled."""
+    spoiled = {name: STUDY.sources[name].corrupt for name in STUDY.experiments[experiment].sources}
+    return {name: corrupt.rate for name, corrupt in spoiled.items() if corrupt} or None
+
+
+# --- inputs of single rules ---
+
+
+def source_file(wildcards):
+    """The local file behind a source, if it has one, so that a change of its content is seen."""
+    source = STUDY.sources[wildcards.source]
+    if source.file:
+        return source.file
+    if STUDY.offline_data and source.local:
+        return f"{STUDY.offline_data}/{source.local}"
+    return []
+
+
+def pool_sources(wildcards):
+    """Names of all sources that an experiment touches: training, validation and test."""
+    experiment = experiment_of(wildcards)
+    reference = STUDY.references[experiment.reference]
+    return list(dict.fromkeys([*experiment.sources, *reference.validation, *(reference.test or {})]))
+
+
+def warm_up_start(wildcards):
+    """What warm-up starts from: nothing for a model from scratch, else the fetched model."""
+    return [] if model_of(wildcards).scratch else f"{RESULTS}/models/{wildcards.model}/provenance.json"

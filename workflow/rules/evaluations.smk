@@ -31,8 +31,8 @@ rule evaluate:
             accuracy=STUDY.evaluations.accuracy if "accuracy" in experiment_of(w).evaluate else None,
         ),
     shell:
-        "{params.launch} {input.code[0]} --settings {params.settings:q} --model {input.model:q} "
-        "--test {input.test:q} --output {output:q} 2>&1 | tee {log:q}"
+        "{params.launch:q} {input.code[0]} --settings {params.settings:q} --model {input.model:q} "
+        "--test {input.test:q} --output {output:q} 2>&1 | tee -i {log:q}"
 
 
 if MTBENCH:
@@ -54,14 +54,13 @@ if MTBENCH:
         resources:
             mem_mb=2000,
             runtime=30,
-        retries: 2
         params:
             launch=launcher,
             downloads=DOWNLOADS,
             settings=as_json(mtbench=MTBENCH, seed=0),
         shell:
-            "{params.launch} {input.code[0]} --settings {params.settings:q} --test {input.test:q} "
-            "--downloads {params.downloads:q} --output {output:q} 2>&1 | tee {log:q}"
+            "{params.launch:q} {input.code[0]} --settings {params.settings:q} --test {input.test:q} "
+            "--downloads {params.downloads:q} --output {output:q} 2>&1 | tee -i {log:q}"
 
     rule mtbench_answers:
         """Two turns of answers by the fine-tuned model, through its own chat template."""
@@ -83,16 +82,17 @@ if MTBENCH:
             runtime=12 * 60,
         params:
             launch=launcher,
+            model=subpath(input.model, parent=True),
             settings=lambda w: as_json(
                 max_new_tokens=MTBENCH.max_new_tokens,
                 batch=MTBENCH.batch,
-                max_length=model_of(w).max_length,
+                max_length=MTBENCH.max_length or model_of(w).max_length,
                 seed=int(w.seed),
                 model_id=f"{w.experiment}-{w.model}-{w.method}-seed{w.seed}",
             ),
         shell:
-            "{params.launch} {input.code[0]} --settings {params.settings:q} --model {input.model:q} "
-            "--questions {input.questions:q} --output {output:q} 2>&1 | tee {log:q}"
+            "{params.launch:q} {input.code[0]} --settings {params.settings:q} --model {params.model:q} "
+            "--questions {input.questions:q} --output {output:q} 2>&1 | tee -i {log:q}"
 
     rule mtbench_judgments:
         """Ratings of the answers by the study's judge, over HTTP."""
@@ -112,21 +112,19 @@ if MTBENCH:
         resources:
             mem_mb=2000,
             runtime=12 * 60,
-        retries: 2
         params:
             launch=launcher,
             downloads=DOWNLOADS,
             settings=as_json(judge=MTBENCH.judge, prompts=MTBENCH.prompts),
         shell:
-            "{params.launch} {input.code[0]} --settings {params.settings:q} --questions {input.questions:q} "
-            "--answers {input.answers:q} --downloads {params.downloads:q} --output {output:q} 2>&1 | tee {log:q}"
+            "{params.launch:q} {input.code[0]} --settings {params.settings:q} --questions {input.questions:q} "
+            "--answers {input.answers:q} --downloads {params.downloads:q} --output {output:q} 2>&1 | tee -i {log:q}"
 
     rule mtbench_scores:
         """Mean ratings with intervals, by category and turn; failures counted."""
         input:
             code=code("mtbench_scores.py"),
             judgments=f"{RESULTS}/{RUN}/mtbench/judgments.jsonl",
-            questions=f"{RESULTS}/{{experiment}}/mtbench/questions.jsonl",
         output:
             f"{RESULTS}/{RUN}/mtbench/scores.csv",
         log:
@@ -143,5 +141,5 @@ if MTBENCH:
             launch=launcher,
             settings=as_json(seed=0),
         shell:
-            "{params.launch} {input.code[0]} --settings {params.settings:q} --judgments {input.judgments:q} "
-            "--questions {input.questions:q} --output {output:q} 2>&1 | tee {log:q}"
+            "{params.launch:q} {input.code[0]} --settings {params.settings:q} --judgments {input.judgments:q} "
+            "--output {output:q} 2>&1 | tee -i {log:q}"

@@ -31,6 +31,6 @@ rule draw_mixture:
             max_length=model_of(w).max_length,
         ),
     shell:
-        "{params.launch} {input.code[0]} --settings {params.settings:q} --weights {input.weights:q} "
+        "{params.launch:q} {input.code[0]} --settings {params.settings:q} --weights {input.weights:q} "
         "--train {input.train:q} --model {input.model:q} "
-        "--output {output.mixture:q} --manifest {output.manifest:q} 2>&1 | tee {log:q}"
+        "--output {output.mixture:q} --manifest {output.manifest:q} 2>&1 | tee -i {log:q}"

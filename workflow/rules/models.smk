@@ -13,23 +13,19 @@ rule fetch_model:
         f"{LOGS}/fetch_model/{{model}}.log",
     benchmark:
         f"{BENCHMARKS}/fetch_model/{{model}}.tsv"
+    # Only what goes through the network is tried again.
+    retries: 2 if any(model.hub for model in STUDY.models.values()) and not STUDY.offline_data else 0
     conda:
         "../../envs/train.yaml"
     threads: 1
     resources:
         mem_mb=8000,
         runtime=120,
-    retries: 2
     params:
         launch=launcher,
         settings=lambda w: as_json(name=w.model, model=STUDY.models[w.model], offline=bool(STUDY.offline_data)),
     shell:
-        "{params.launch} {input.code[0]} --settings {params.settings:q} --output {output:q} 2>&1 | tee {log:q}"
-
-
-def warm_up_start(wildcards):
-    """What warm-up starts from: nothing for a model from scratch, else the fetched model."""
-    return [] if model_of(wildcards).scratch else f"{RESULTS}/models/{wildcards.model}/provenance.json"
+        "{params.launch:q} {input.code[0]} --settings {params.settings:q} --output {output:q} 2>&1 | tee -i {log:q}"
 
 
 rule warm_up:
@@ -53,12 +49,10 @@ rule warm_up:
     params:
         launch=launcher,
         start=lambda w, input: f"--model {input.model}" if input.model else "",
-        settings=lambda w: as_json(
-            experiment=w.experiment, model=model_of(w), sources=experiment_of(w).sources, seed=0
-        ),
+        settings=lambda w: as_json(experiment=w.experiment, model=model_of(w), sources=experiment_of(w).sources, seed=0),
     shell:
-        "{params.launch} {input.code[0]} --settings {params.settings:q} {params.start} --train {input.train:q} "
-        "--output {output:q} 2>&1 | tee {log:q}"
+        "{params.launch:q} {input.code[0]} --settings {params.settings:q} {params.start} --train {input.train:q} "
+        "--output {output:q} 2>&1 | tee -i {log:q}"
 
 
 rule finetune:
@@ -91,6 +85,6 @@ rule finetune:
             lisa=model_of(w).lisa,
         ),
     shell:
-        "{params.launch} {input.code[0]} --settings {params.settings:q} --model {input.model:q} "
+        "{params.launch:q} {input.code[0]} --settings {params.settings:q} --model {input.model:q} "
         "--mixture {input.mixture:q} --validation {input.validation:q} "
-        "--output {output.model:q} --training {output.training:q} 2>&1 | tee {log:q}"
+        "--output {output.model:q} --training {output.training:q} 2>&1 | tee -i {log:q}"

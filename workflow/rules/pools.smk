@@ -2,13 +2,6 @@
 # in: sources/<source>.parquet   out: <experiment>/pool/{train,validation,test}.parquet, pool.json
 
 
-def pool_sources(wildcards):
-    """Names of all sources that an experiment touches: training, validation and test."""
-    experiment = experiment_of(wildcards)
-    reference = STUDY.references[experiment.reference]
-    return list(dict.fromkeys([*experiment.sources, *reference.validation, *(reference.test or {})]))
-
-
 rule build_pool:
     """Split rows into training, validation and test sets and refuse or drop leaked ones."""
     input:
@@ -33,12 +26,11 @@ rule build_pool:
         launch=launcher,
         settings=lambda w: as_json(
             name=w.experiment,
-            sources=experiment_of(w).sources,
-            leakage=experiment_of(w).leakage,
+            experiment={key: getattr(experiment_of(w), key) for key in ("sources", "reference", "leakage")},
             reference=STUDY.references[experiment_of(w).reference],
         ),
         sources=lambda w: [f"{name}={RESULTS}/sources/{name}.parquet" for name in pool_sources(w)],
     shell:
-        "{params.launch} {input.code[0]} --settings {params.settings:q} --sources {params.sources:q} "
+        "{params.launch:q} {input.code[0]} --settings {params.settings:q} --sources {params.sources:q} "
         "--train {output.train:q} --validation {output.validation:q} --test {output.test:q} "
-        "--manifest {output.manifest:q} 2>&1 | tee {log:q}"
+        "--manifest {output.manifest:q} 2>&1 | tee -i {log:q}"

@@ -2,14 +2,7 @@
 # in: the study's `sources` section   out: sources/<source>.parquet, sources/<source>.json
 
 
-def source_file(wildcards):
-    """The local file behind a source, if it has one, so that a change of its content is seen."""
-    source = STUDY.sources[wildcards.source]
-    if source.file:
-        return source.file
-    if STUDY.offline_data and source.local:
-        return f"{STUDY.offline_data}/{source.local}"
-    return []
+HUB_SOURCES = [name for name, source in STUDY.sources.items() if source.hub and not STUDY.offline_data]
 
 
 rule fetch_source:
@@ -24,16 +17,24 @@ rule fetch_source:
         f"{LOGS}/fetch_source/{{source}}.log",
     benchmark:
         f"{BENCHMARKS}/fetch_source/{{source}}.tsv"
+    wildcard_constraints:
+        source=one_of(set(STUDY.sources) - set(HUB_SOURCES)),
     conda:
         "../../envs/train.yaml"
     threads: 1
     resources:
         mem_mb=2000,
         runtime=60,
-    retries: 2 if any(source.hub for source in STUDY.sources.values()) else 0
     params:
         launch=launcher,
         settings=lambda w: as_json(name=w.source, source=STUDY.sources[w.source], offline_data=STUDY.offline_data),
     shell:
-        "{params.launch} {input.code[0]} --settings {params.settings:q} "
-        "--output {output.records:q} --manifest {output.manifest:q} 2>&1 | tee {log:q}"
+        "{params.launch:q} {input.code[0]} --settings {params.settings:q} "
+        "--output {output.records:q} --manifest {output.manifest:q} 2>&1 | tee -i {log:q}"
+
+
+# Only what goes through the network is tried again: a fault in a user's own file should be told once.
+use rule fetch_source as fetch_hub_source with:
+    wildcard_constraints:
+        source=one_of(HUB_SOURCES),
+    retries: 2

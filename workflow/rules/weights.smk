@@ -35,6 +35,6 @@ rule learn_weights:
             lisa=model_of(w).lisa,
         ),
     shell:
-        "{params.launch} {input.code[0]} --settings {params.settings:q} --model {input.model:q} "
+        "{params.launch:q} {input.code[0]} --settings {params.settings:q} --model {input.model:q} "
         "--train {input.train:q} --validation {input.validation:q} "
-        "--output {output.weights:q} --trajectory {output.trajectory:q} 2>&1 | tee {log:q}"
+        "--output {output.weights:q} --trajectory {output.trajectory:q} 2>&1 | tee -i {log:q}"

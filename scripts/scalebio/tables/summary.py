@@ -163,7 +163,9 @@ def mtbench(frame: pd.DataFrame) -> str:
             cells = cells or [name(category), turn, name(method), MISSING, MISSING]
             rows.append([*cells, f"{lines['n'].sum():.0f}", f"{lines['failed'].sum():.0f}", str(len(lines))])
         header = ["category", "turn", "method", "score (mean)", "score (min … max)", "answers", "failed", "seeds"]
-        sections.append((f"{name(experiment)} — judge: {judge}; questions: {questions}", grid(header, rows)))
+        sections.append(
+            (f"{name(experiment)} — judge: {name(judge)}; questions: {name(questions)}", grid(header, rows))
+        )
     text = (
         "Scores from 1 to 10 (higher is better), mean over seeds; range: smallest and largest over seeds. "
         "Failed: answers the judge gave no readable score. Scores of different judges or questions are not comparable."
