@@ -68,7 +68,9 @@ def test_one_step_against_an_independent_rewrite(tiny, make_examples):
         assert seen.L2_u == pytest.approx(objectives[0].item(), abs=tolerance)
         np.testing.assert_allclose(seen.gap, (source_w - source_u).detach().numpy(), atol=tolerance)
     # Adam's first λ step is ±lr · cosine in the direction of the gradient.
-    expected = torch.softmax(-settings.weight_learning_rate * 0.5 * (1 + np.cos(np.pi / 4)) * gradient.sign(), 0)
+    expected = torch.softmax(
+        -settings.weight_learning_rate * (2 / 3) * 0.5 * (1 + np.cos(np.pi / 4)) * gradient.sign(), 0
+    )
     np.testing.assert_allclose(run.weights, expected.numpy(), atol=1e-4)
 
 

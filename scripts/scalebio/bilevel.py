@@ -8,6 +8,9 @@ where w is better than u on a source, that source helps the validation loss, and
 3. w: one AdamW step on (L1(w) + α Σ p_i l_i(w)) / (1 + α);
 4. λ: one Adam step on α p_i (d_i − Σ_j p_j d_j), with d_i = l_i(w) − l_i(u), both taken before steps 2 and 3.
 
+All three learning rates follow one schedule, a ramp and a cosine to zero, as in the ACL release: without the ramp the
+first, nearly random gaps move λ by full-sized Adam steps, and a source that loses then recovers slowly.
+
 Same examples, same LISA layers and no dropout in u and w: each removes noise from d that the official code has.
 Sources: paper §2 and Algorithm 1; settings measured in `docs/method.md`.
 """
@@ -156,9 +159,7 @@ class Bilevel:
         # Where u and w are equal the gap is rounding error, which Adam would blow up to a full-sized step.
         if k and not resynced:
             self.logits.grad = weight_gradient(p, gap, settings.alpha)
-            self.weight_optimizer.param_groups[0]["lr"] = settings.weight_learning_rate * schedules.ramp_cosine(
-                k, settings.steps, 0
-            )
+            self.weight_optimizer.param_groups[0]["lr"] = settings.weight_learning_rate * factor
             self.weight_optimizer.step()
         self.done += 1
         return Step(

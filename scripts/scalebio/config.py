@@ -219,10 +219,10 @@ class ScaleBiO(Strict):
     steps: PositiveInt = Field(description="outer steps; one update of u, w and λ each")
     alpha: PositiveFloat = Field(10.0, description="penalty on w's excess training loss")
     learning_rate: PositiveFloat = Field(description="peak AdamW learning rate of u and w")
-    weight_learning_rate: PositiveFloat = Field(0.05, description="peak Adam learning rate of λ; cosine to zero")
+    weight_learning_rate: PositiveFloat = Field(0.05, description="peak Adam learning rate of λ")
     per_source: PositiveInt = Field(6, description="training examples per source and step, the same for u and w")
     validation_batch: PositiveInt = Field(18, description="validation examples per step")
-    ramp: Count = Field(20, description="steps over which the learning rate of u and w rises")
+    ramp: Count = Field(20, description="steps over which the learning rates of u, w and λ rise")
     resync_every: PositiveInt | None = Field(
         None, description="copy u and its Adam state into w every so many steps; set it where a proportion is expected"
     )

@@ -1,0 +1,107 @@
+"""Base models: made, saved and read back to the bit, and only from formats that run no foreign code."""
+
+import pytest
+import torch
+
+from scalebio import base_models
+from scalebio.config import Scratch
+from scalebio.errors import UserError
+
+TEXTS = ["Calculate 12 + 7.", "Wie heißt der fünfte Monat? Mai.", "Сколько букв в слове яблоко?"]
+SPEC = Scratch(hidden_size=32, intermediate_size=48, layers=2, heads=4, vocabulary=330)
+MESSAGES = [{"role": "user", "content": "Calculate 1 + 2."}, {"role": "assistant", "content": "3"}]
+
+
+@pytest.fixture(scope="module")
+def made():
+    return base_models.from_scratch(SPEC, TEXTS * 10, max_length=96, seed=0)
+
+
+def test_the_tokenizer_gives_every_text_back(made):
+    for text in [*TEXTS, "unseen: 漢字 🙂 \t\n  two  blanks", ""]:
+        assert made[1].decode(made[1](text, add_special_tokens=False)["input_ids"]) == text
+
+
+def test_digits_stay_apart(made):
+    tokens = made[1].tokenize("2024 and 1212")
+    assert [token for token in tokens if any(character.isdigit() for character in token)] == list("20241212")
+
+
+def test_special_tokens_are_single(made):
+    tokenizer = made[1]
+    assert tokenizer.pad_token_id == 0 and tokenizer.eos_token == base_models.END
+    for token in (base_models.PAD, base_models.END, base_models.USER, base_models.ASSISTANT, base_models.SYSTEM):
+        assert len(tokenizer(token, add_special_tokens=False)["input_ids"]) == 1
+
+
+def test_the_chat_template(made):
+    render = made[1].apply_chat_template
+    assert render(MESSAGES, tokenize=False) == "<user>Calculate 1 + 2.<end><assistant>3<end>"
+    assert render(MESSAGES[:1], tokenize=False, add_generation_prompt=True) == "<user>Calculate 1 + 2.<end><assistant>"
+
+
+def test_the_model_is_what_was_asked_for(made):
+    config = made[0].config
+    assert (config.hidden_size, config.intermediate_size, config.num_hidden_layers) == (32, 48, 2)
+    assert (config.num_attention_heads, config.max_position_embeddings) == (4, 96)
+    assert config.vocab_size == len(made[1]) <= 330
+    assert config.eos_token_id == made[1].eos_token_id and config.pad_token_id == 0
+    assert {parameter.dtype for parameter in made[0].parameters()} == {torch.float32}
+
+
+def test_weights_depend_on_the_seed_alone(made):
+    torch.rand(3)  # whatever was drawn before
+    again, other = (base_models.from_scratch(SPEC, TEXTS * 10, 96, seed)[0] for seed in (0, 1))
+    same = [torch.equal(a, b) for a, b in zip(made[0].parameters(), again.parameters(), strict=True)]
+    assert all(same)
+    assert not torch.equal(made[0].get_input_embeddings().weight, other.get_input_embeddings().weight)
+
+
+def test_saved_and_loaded_is_the_same_to_the_bit(made, tmp_path):
+    base_models.save(*made, tmp_path / "a")
+    assert not list((tmp_path / "a").glob("*.bin"))
+    model, tokenizer = base_models.load(tmp_path / "a")
+    expected = made[0].state_dict()
+    assert model.state_dict().keys() == expected.keys()
+    assert all(torch.equal(value, expected[name]) for name, value in model.state_dict().items())
+    assert tokenizer.chat_template == made[1].chat_template
+    assert tokenizer(TEXTS)["input_ids"] == made[1](TEXTS)["input_ids"]
+    base_models.save(model, tokenizer, tmp_path / "b")
+    for name in ("model.safetensors", "config.json", "tokenizer.json"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+
+
+def test_half_precision_weights_are_loaded_as_float32(made, tmp_path):
+    half = base_models.from_scratch(SPEC, TEXTS, 96, 0)[0].to(torch.bfloat16)
+    base_models.save(half, made[1], tmp_path)
+    loaded = base_models.load(tmp_path)[0]
+    assert {parameter.dtype for parameter in loaded.parameters()} == {torch.float32}
+    assert torch.equal(loaded.get_input_embeddings().weight, half.get_input_embeddings().weight.float())
+
+
+def test_pickled_weights_are_refused(made, tmp_path):
+    """Unpickling runs code; only safetensors are read."""
+    base_models.save(*made, tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    torch.save(made[0].state_dict(), tmp_path / "pytorch_model.bin")
+    with pytest.raises(UserError, match="Expected a Hugging Face model with safetensors weights"):
+        base_models.load(tmp_path)
+
+
+def test_a_model_with_code_of_its_own_is_refused(made, tmp_path):
+    base_models.save(*made, tmp_path)
+    (tmp_path / "config.json").write_text(
+        '{"model_type": "mine", "auto_map": {"AutoConfig": "mine.Config", "AutoModelForCausalLM": "mine.Model"}}'
+    )
+    (tmp_path / "mine.py").write_text("raise SystemExit('foreign code was run')")
+    with pytest.raises(UserError, match="could not be loaded"):
+        base_models.load(tmp_path)
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(UserError, match="could not be loaded"):
+        base_models.load(tmp_path)
+
+
+def test_the_device_is_one_that_is_there():
+    assert base_models.device().type == ("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,0 +1,104 @@
+"""Every study of this repository plans without a fault, at once and with nothing heavy loaded; targets explain themselves."""
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from clones import ENVIRONMENT, Clone
+
+CONFIG = Path(__file__).resolve().parents[2] / "config"
+STUDIES = sorted(path.name for path in CONFIG.glob("*.yaml"))
+HEAVY = {"torch", "transformers", "datasets", "matplotlib", "reasoning_gym", "inspect_ai"}
+
+
+def dry_run(clone: Clone, study: str) -> str:
+    return clone.run("-n", "-q", "rules", study=f"config/{study}")
+
+
+def test_there_are_studies_to_look_at():
+    assert "demo.yaml" in STUDIES
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("study", STUDIES)
+def test_dry_run_of_every_study(clone, study):
+    start = time.monotonic()
+    shown = dry_run(clone, study)
+    assert time.monotonic() - start <= 10
+    counted = dict(re.findall(r"^(\w+) +(\d+)$", shown, re.MULTILINE))
+    assert {"build_pool", "learn_weights", "draw_mixture", "finetune", "evaluate", "all"} <= counted.keys(), shown
+    runs = yaml.safe_load((CONFIG / study).read_text(encoding="utf-8"))
+    runs = [runs["experiments"][name] for name in runs["run"]]
+    expected = sum(len(experiment["methods"]) * len(experiment["seeds"]) for experiment in runs)
+    assert int(counted["learn_weights"]) == int(counted["finetune"]) == expected
+
+
+@pytest.mark.slow
+def test_a_study_with_an_offline_folder_plans_with_and_without_it(clone):
+    """`offline_data` says where to read from, not what is done: the jobs are the same, whatever is in reach."""
+    (clone.path / "offline").mkdir()
+    (clone.path / "offline" / "rows.jsonl").write_text("{}\n")
+    hub = {"id": "owner/rows", "revision": "0" * 40}
+
+    def add_hub_source(study):
+        study["sources"]["dates"] = {"hub": hub, "local": "rows.jsonl"}
+
+    clone.edit_study(add_hub_source)
+    jobs = clone.planned()
+    assert ("fetch_hub_source" in {rule for rule, _ in jobs}) and ("fetch_source" in {rule for rule, _ in jobs})
+    clone.edit_study(lambda study: study.update(offline_data="offline"))
+    offline = clone.planned()
+    assert "fetch_hub_source" not in {rule for rule, _ in offline}
+    assert sorted(outputs for _, outputs in offline) == sorted(outputs for _, outputs in jobs)
+
+
+@pytest.mark.slow
+def test_planning_loads_nothing_heavy(clone):
+    command = clone.command("-n", "-q", "rules", study="config/demo.yaml")
+    done = subprocess.run(
+        [command[0], "-X", "importtime", *command[1:]], cwd=clone.path, env=ENVIRONMENT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    loaded = {line.rsplit("|", 1)[1].strip().split(".")[0] for line in done.stderr.splitlines() if "|" in line}
+    assert "scalebio" in loaded and "pydantic" in loaded
+    assert loaded & HEAVY == set()
+
+
+@pytest.mark.slow
+def test_the_catalogue_describes_each_figure_and_table(clone):
+    shown = clone.run("--list-target-rules")
+    described = dict(re.findall(r"^(\w+) \((.+)\)$", shown, re.MULTILINE))
+    figures = {name for name in described if name.startswith("figure_")}
+    tables = {name for name in described if name.startswith("table_")}
+    assert {"figure_sums_weights", "figure_sums_final_weights", "figure_test_loss", "figure_mtbench"} <= figures
+    assert {"table_weights", "table_test_loss", "table_costs"} <= tables
+    assert len(set(described.values())) == len(described), "two targets with the same description"
+    assert not set(re.findall(r"^(\w+)$", shown, re.MULTILINE)), "a target without a description"
+
+
+@pytest.mark.slow
+def test_bare_snakemake_runs_the_demo(clone):
+    shown = subprocess.run(
+        [sys.executable, "-m", "snakemake", "-n", "-q", "rules"],
+        cwd=clone.path,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert "figure_denoising_weights" in shown.stdout + shown.stderr
+
+
+@pytest.mark.slow
+def test_a_study_of_ones_own_does_not_inherit_the_demo(clone):
+    assert not [rule for rule, _ in clone.planned() if "denoising" in rule]
+
+
+@pytest.mark.slow
+def test_the_local_profile_works(clone):
+    shown = clone.run("-n", "-q", "rules", "--profile", "workflow/profiles/local")
+    assert "learn_weights" in shown

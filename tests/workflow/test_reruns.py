@@ -1,0 +1,112 @@
+"""What makes Snakemake do work again: a change of content, and nothing else; and then only where it matters."""
+
+import os
+import resource
+import shutil
+import time
+
+import pandas as pd
+import pytest
+from clones import SCALEBIO, STUDY, Clone
+
+pytestmark = pytest.mark.slow
+
+FIGURE_MODULE = "scripts/scalebio/figures/weights.py"
+
+
+def rules(jobs: list[tuple[str, str]]) -> set[str]:
+    return {rule for rule, _ in jobs}
+
+
+def comment(clone: Clone, file: str) -> None:
+    with open(clone.path / file, "a", encoding="utf-8") as script:
+        script.write("# a remark\n")
+
+
+def test_a_second_run_does_nothing(finished_copy):
+    before = finished_copy.results()
+    assert "Nothing to be done" in finished_copy.run()
+    assert finished_copy.results() == before
+
+
+def test_touching_everything_that_is_not_a_result_triggers_nothing(finished_copy):
+    results = finished_copy.path / "results"
+    for path in finished_copy.path.rglob("*"):
+        if path.is_file() and not path.is_relative_to(results) and ".snakemake" not in path.parts:
+            os.utime(path)
+    assert finished_copy.planned() == []
+
+
+def test_a_fresh_clone_with_restored_results_triggers_nothing(finished, root, tmp_path):
+    """Everything has new times, as after `git clone` and `tar xm`: only contents can tell."""
+    copy = Clone(tmp_path / "clone")
+    shutil.copytree(finished.path, copy.path, copy_function=shutil.copy, ignore=shutil.ignore_patterns(".snakemake"))
+    shutil.copytree(finished.path / ".snakemake/metadata", copy.path / ".snakemake/metadata")
+    assert copy.planned() == []
+    # The records really are at work: a change of the study is still noticed.
+    copy.edit_study(lambda study: study["finetuning"].update(rows=32))
+    assert {"draw_mixture", "finetune", "evaluate"} <= rules(copy.planned())
+
+
+def test_a_changed_figure_module_redraws_its_figure_only(finished_copy):
+    comment(finished_copy, FIGURE_MODULE)
+    assert rules(finished_copy.planned()) == {"figure_sums_weights"}
+
+
+def test_a_changed_house_style_redraws_every_figure_and_nothing_else(finished_copy):
+    comment(finished_copy, "scripts/scalebio/figures/house.mplstyle")
+    planned = rules(finished_copy.planned())
+    assert {"figure_sums_weights", "figure_test_loss", "figure_mixtures"} <= planned
+    assert all(rule.startswith("figure_") for rule in planned)
+
+
+def test_a_changed_loop_learns_again_and_keeps_sources_pools_and_base_model(finished_copy):
+    comment(finished_copy, "scripts/scalebio/bilevel.py")
+    planned = rules(finished_copy.planned())
+    assert {"learn_weights", "draw_mixture", "finetune", "evaluate", "table_weights", "figure_test_loss"} <= planned
+    assert not planned & {"fetch_source", "build_pool", "warm_up", "mtbench_questions"}
+
+
+def test_a_changed_method_runs_again_and_others_do_not(finished_copy):
+    finished_copy.edit_study(lambda study: study["methods"]["scalebio"].update(alpha=5.0))
+    jobs = finished_copy.planned()
+    runs = [outputs for rule, outputs in jobs if not rule.startswith(("table_", "figure_"))]
+    assert {"learn_weights", "draw_mixture", "finetune", "evaluate"} <= rules(jobs)
+    assert runs and all(SCALEBIO in outputs for outputs in runs)
+
+
+def test_a_changed_source_file_is_read_again(finished_copy):
+    with open(finished_copy.path / "data/brought.jsonl", "a", encoding="utf-8") as file:
+        file.write('{"prompt": "Und nach 99?", "response": "100"}\n')
+    jobs = finished_copy.planned()
+    fetched = [outputs for rule, outputs in jobs if rule == "fetch_source"]
+    assert len(fetched) == 1 and "brought.parquet" in fetched[0]
+    assert {"build_pool", "warm_up", "learn_weights"} <= rules(jobs)
+
+
+def test_a_remark_in_the_study_file_triggers_nothing(finished_copy):
+    comment(finished_copy, STUDY)
+    assert finished_copy.planned() == []
+
+
+def test_one_figure_is_redrawn_in_ten_seconds_with_the_same_bytes(finished_copy):
+    before = finished_copy.results()
+    used, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    shown = finished_copy.run("figure_sums_weights", "-f", cores=1)
+    wall, after = time.monotonic() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert "1 of 1 steps (100%) done" in shown
+    # Processor time, because other tests run beside this one; it waits for nothing else.
+    assert after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime <= 10, f"{wall:.0f} s on the clock"
+    changed = {path for path, content in finished_copy.results().items() if before.get(path) != content}
+    assert changed <= {"results/small/benchmarks/draw_figure/sums_weights.tsv"}
+
+
+def test_the_same_study_gives_the_same_bits(finished, finished_copy):
+    target = f"{SCALEBIO}/weights.json"
+    finished_copy.run(target, "-f", "-q")
+    assert (finished_copy.path / target).read_bytes() == (finished.path / target).read_bytes()
+    once, again = (pd.read_parquet(clone.path / SCALEBIO / "trajectory.parquet") for clone in (finished, finished_copy))
+    measured = ("seconds", "peak_memory_gb")
+    pd.testing.assert_frame_equal(
+        *(frame[~frame["quantity"].isin(measured)] for frame in (once, again)), check_exact=True
+    )

@@ -1,0 +1,187 @@
+"""What a finished study consists of: every promised file, readable, complete and rightly labelled."""
+
+import html
+import json
+import math
+import re
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from scalebio.mtbench.reference_judge import LABEL
+from scalebio.records import SCHEMA
+
+pytestmark = pytest.mark.slow
+
+RUNS = {method: f"results/small/sums/tiny/{method}/seed0" for method in ("uniform", "scalebio")}
+SOURCES = ["sums", "sums_wrong", "dates", "brought"]
+TABLES = ["trajectories", "weights", "mixtures", "test_loss", "training_curves", "costs"]
+FIGURES = ["sums_weights", "sums_final_weights", "test_loss", "training_curves", "reweighting_curves", "mixtures"]
+MODEL = ["config.json", "model.safetensors", "tokenizer.json", "provenance.json"]
+PROVENANCE = {
+    "settings",
+    "settings_sha256",
+    "inputs",
+    "code",
+    "lock_sha256",
+    "libraries",
+    "python",
+    "machine",
+}
+
+
+def test_every_promised_file_exists_and_is_not_empty(finished):
+    sources = [f"results/small/sources/{name}.{kind}" for name in SOURCES for kind in ("parquet", "json")]
+    pool = [f"results/small/sums/pool/{name}" for name in ("train.parquet", "validation.parquet", "pool.json")]
+    run = ["weights.json", "trajectory.parquet", "mixture.parquet", "mixture.json", "training.parquet", "metrics.json"]
+    run += [f"model/{name}" for name in MODEL]
+    expected = [*sources, *pool, "results/small/sums/pool/test.parquet"]
+    expected += [f"results/small/sums/tiny/base/{name}" for name in MODEL]
+    expected += [f"{path}/{name}" for path in RUNS.values() for name in run]
+    expected += [f"results/small/tables/{name}.{kind}" for name in TABLES for kind in ("csv", "md")]
+    expected += [f"results/small/figures/{name}.{kind}" for name in FIGURES for kind in ("pdf", "png")]
+    results = finished.results()
+    assert [path for path in expected if not results.get(path)] == []
+
+
+def test_mtbench_files_exist(finished, with_mtbench):
+    results = finished.results()
+    names = ["answers.jsonl", "judgments.jsonl", "scores.csv"]
+    expected = [f"{path}/mtbench/{name}" for path in RUNS.values() for name in names]
+    expected += [f"results/small/{name}" for name in ("tables/mtbench.csv", "tables/mtbench.md", "figures/mtbench.png")]
+    assert [path for path in expected if not results.get(path)] == []
+
+
+def test_nothing_temporary_is_left(finished):
+    assert [path for path in finished.results() if ".part" in path or ".download" in path] == []
+
+
+def test_results_of_the_other_studies_are_not_touched(finished):
+    assert {path.name for path in (finished.path / "results").iterdir()} == {".gitkeep", "small"}
+
+
+def test_records_have_the_agreed_columns(finished):
+    for path in (finished.path / "results" / "small").glob("s*/**/*.parquet"):
+        if path.parent.name in ("sources", "pool") or path.name == "mixture.parquet":
+            assert pq.read_schema(path).remove_metadata().equals(SCHEMA), path
+
+
+@pytest.mark.parametrize("method", RUNS)
+def test_weights_sum_to_one(finished, method):
+    weights = finished.json(f"{RUNS[method]}/weights.json")
+    assert list(weights["weights"]) == SOURCES
+    assert math.isclose(sum(weights["weights"].values()), 1, abs_tol=1e-12)
+    assert (weights["method"], weights["seed"]) == (method, 0)
+
+
+def test_trajectory_has_every_quantity(finished):
+    trajectory = pd.read_parquet(finished.path / RUNS["scalebio"] / "trajectory.parquet")
+    assert list(trajectory.columns) == ["step", "source", "quantity", "value"]
+    by_source = trajectory[trajectory["source"].notna()]
+    whole = trajectory[trajectory["source"].isna()]
+    assert set(by_source["quantity"]) == {"weight", "gap"} and set(by_source["source"]) == set(SOURCES)
+    assert set(whole["quantity"]) == {"L1", "L2_w", "L2_u", "seconds", "peak_memory_gb"}
+    assert trajectory["value"].notna().all()
+
+
+@pytest.mark.parametrize("file", ["weights.json", "mixture.json", "metrics.json", "model/provenance.json"])
+def test_provenance_is_complete_and_names_no_place(finished, file):
+    for method, path in RUNS.items():
+        provenance = finished.json(f"{path}/{file}")["provenance"]
+        assert provenance.keys() >= PROVENANCE, (method, file)
+        assert all(re.fullmatch("[0-9a-f]{64}", entry["sha256"]) for entry in provenance["inputs"].values())
+        assert all(re.fullmatch("[0-9a-f]{64}", value) for value in provenance["code"].values())
+        assert str(finished.path) not in json.dumps(provenance, ensure_ascii=False)
+
+
+def test_the_hash_of_the_chat_template_is_recorded_where_a_tokenizer_was_used(finished):
+    hashes = {
+        finished.json(f"{path}/{file}")["provenance"]["chat_template_sha256"]
+        for path in RUNS.values()
+        for file in ("mixture.json", "metrics.json", "model/provenance.json")
+    }
+    assert len(hashes) == 1
+
+
+def test_mixture_has_the_asked_rows(finished):
+    for path in RUNS.values():
+        assert pq.read_metadata(finished.path / path / "mixture.parquet").num_rows == 64
+        assert sum(entry["rows"] for entry in finished.json(f"{path}/mixture.json")["sources"].values()) == 64
+
+
+def test_metrics(finished):
+    for path in RUNS.values():
+        metrics = finished.json(f"{path}/metrics.json")
+        assert 0 < metrics["test_loss"] < 10 and metrics["n_test"] == 16
+        assert 0 <= metrics["accuracy"] <= 1 and metrics["accuracy_n"] == 8
+
+
+def test_training_has_both_splits(finished):
+    training = pd.read_parquet(finished.path / RUNS["uniform"] / "training.parquet")
+    assert list(training.columns) == ["step", "examples", "split", "loss"]
+    assert set(training["split"]) == {"training", "validation"}
+    assert training["examples"].max() == 64
+
+
+def test_vector_and_raster_figures_are_what_they_say(finished):
+    for name in FIGURES:
+        figure = finished.path / "results/small/figures" / name
+        assert figure.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
+        assert figure.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_offline_judge_is_labelled_wherever_it_shows(finished, with_mtbench):
+    assert "not an LLM" in LABEL
+    for path in RUNS.values():
+        rows = (finished.path / path / "mtbench/judgments.jsonl").read_text(encoding="utf-8").splitlines()
+        assert rows and all(json.loads(row)["judge"][0] == LABEL for row in rows)
+        assert set(pd.read_csv(finished.path / path / "mtbench/scores.csv")["judge"]) == {LABEL}
+    assert set(pd.read_csv(finished.path / "results/small/tables/mtbench.csv")["judge"]) == {LABEL}
+    assert LABEL in (finished.path / "results/small/tables/mtbench.md").read_text(encoding="utf-8")
+
+
+def test_every_job_left_a_log_and_a_benchmark(finished):
+    logs = {
+        path.relative_to(finished.path / "logs/small").with_suffix("") for path in finished.path.glob("logs/**/*.log")
+    }
+    folder = finished.path / "results/small/benchmarks"
+    benchmarks = {path.relative_to(folder).with_suffix("") for path in folder.glob("**/*.tsv")}
+    # The table of costs reads the benchmarks, so it has none itself.
+    assert {path.as_posix() for path in logs - benchmarks} == {"make_table/costs"} and benchmarks <= logs
+    assert len(logs) > 25
+
+
+def test_logs_hold_both_streams(finished):
+    fetched = (finished.path / "logs/small/fetch_source/brought.log").read_text(encoding="utf-8")
+    assert "source brought: 60 rows" in fetched  # printed to stdout
+    tuned = (finished.path / "logs/small/finetune/sums/tiny/uniform/seed0.log").read_text(encoding="utf-8")
+    assert "fine-tuning sums/uniform/seed0: 4/4" in tuned  # progress, on stderr
+
+
+def variable(page: str, name: str) -> dict:
+    """A JSON object that the page's script assigns to a variable."""
+    return json.JSONDecoder().raw_decode(page, page.index(f'var {name} = {{"') + len(f"var {name} = "))[0]
+
+
+def test_the_report_is_one_file_with_every_figure(finished_copy):
+    finished_copy.run("--report", "report.html")
+    text = (finished_copy.path / "report.html").read_text(encoding="utf-8")
+    assert "ScaleBiO: study small" in text
+    results = variable(text, "results")
+    images = {entry["name"]: entry for path, entry in results.items() if "/figures/" in path}
+    assert {f"{name}.png" for name in FIGURES} <= images.keys()
+    for name, entry in images.items():
+        assert "What to see" in entry["caption"], name
+        assert entry["labels"]["figure"]
+        assert entry["data_uri"].startswith("data:image/png;")
+    tables = {entry["labels"]["table"] for path, entry in results.items() if "/tables/" in path}
+    assert set(TABLES) <= tables
+    assert {"sums", "All experiments", "Tables"} <= set(variable(text, "categories"))
+    if "mtbench.png" in images:
+        assert "not a language model" in html.unescape(images["mtbench.png"]["caption"])
+    assert not re.search(r'<(script|link|img)[^>]+(src|href)="https?:', text), "the report needs a network"
+
+
+def test_no_result_names_the_place_of_this_repository(finished, root):
+    assert [path for path, content in finished.results().items() if str(root).encode() in content] == []
