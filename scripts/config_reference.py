@@ -69,8 +69,9 @@ user: instruction, an empty line, input (may be missing or empty); assistant: ou
 Other keys are ignored. Blank user and system messages are left out. A row without an answer, or with a blank one, is
 refused with its line or row number; `drop_unanswered: true` leaves such rows out and counts them.
 
-Generators need no file: `{generator: {kind: reasoning_gym, tasks: {gcd: {max_numbers: 2}}}, rows: 500}` makes tasks
-whose answers can be checked, `{generator: {kind: cldr, language: de}, rows: 500}` everyday facts in a language.
+Generators need no file: `{generator: {kind: reasoning_gym, tasks: {gcd: {max_numbers: 2}}}, rows: 500}` makes
+tasks, `{generator: {kind: cldr, language: de}, rows: 500}` everyday facts in a language; the answers of both can be
+checked, so `accuracy` can be measured.
 
 ## Every key
 

@@ -94,7 +94,9 @@ def test_every_language_has_every_kind_short_enough_and_no_prompt_in_common():
         assert {record.category for record in rows} == set(cldr.SHARES)
         for record in rows:
             assert len(record.prompt) <= 64 and 0 < len(record.answers[0]) <= 44, record
-            assert "{" not in record.prompt and "\u202f" not in record.answers[0] and record.checker is None
+            assert "{" not in record.prompt and "\u202f" not in record.answers[0]
+            assert generators.score_answer(record.checker, f"{record.answers[0]} ") == 1.0
+            assert generators.score_answer(record.checker, f"{record.answers[0]}x") == 0.0
             assert not any(unit in record.answers[0] for unit in ("duration-", "length-", "mass-"))
             assert seen.setdefault(record.prompt, language) == language
 

@@ -146,7 +146,7 @@ def test_a_good_study_loads():
         (
             "references.goal.validation",
             {"remote": 1},
-            "experiments.first.evaluate: `accuracy` needs test rows from a `reasoning_gym` generator;"
+            "experiments.first.evaluate: `accuracy` needs test rows from a generator, which can check answers;"
             " reference `goal` has none",
         ),
         (

@@ -39,7 +39,7 @@ def accuracy(model, tokenizer, test: list[Record], settings: Accuracy, max_lengt
     checkable = [record for record in test if record.checker]
     if not checkable:
         raise UserError(
-            "`evaluate: [accuracy]` is asked for, but no test row has a checker; only rows made by the reasoning_gym "
+            "`evaluate: [accuracy]` is asked for, but no test row has a checker; only rows made by a "
             "generator have one. Remove `accuracy` from the experiment's `evaluate`."
         )
     # The same questions for every method: the sample depends on no run's seed but on the test set alone.

@@ -26,6 +26,7 @@ from scalebio.streams import stream
 
 TRIES_PER_ROW = 20
 SPARE_TRIES = 1000
+EXACT_MATCH = "exact match"
 
 
 def generate(name: str, spec: ReasoningGym | Cldr, rows: int, seed: int) -> list[Record]:
@@ -143,8 +144,13 @@ def _scorer(task: str) -> Callable[[str, dict], float]:
 
 
 def score_answer(checker: str, text: str) -> float:
-    """Score of the answer `text` between 0 and 1, by the task's own scorer; `checker` as in `Record.checker`."""
+    """Score of the answer `text` between 0 and 1; `checker` as in `Record.checker`.
+
+    Tasks are scored by reasoning-gym's own scorer, CLDR facts by equality with the one right answer.
+    """
     content = json.loads(checker)
+    if content["dataset"] == EXACT_MATCH:
+        return float(text.strip() == content["entry"]["answer"])
     return float(_scorer(content["dataset"])(text.strip(), content["entry"]))
 
 
@@ -163,5 +169,6 @@ def _cldr(name: str, language: str, rows: int, seed: int) -> list[Record]:
     records = []
     for row, fact in enumerate(found):
         messages = [{"role": "user", "content": fact.prompt}, {"role": "assistant", "content": fact.answer}]
-        records.append(Record(messages, name, row, fact.template))
+        checker = json.dumps({"dataset": EXACT_MATCH, "entry": {"answer": fact.answer}}, ensure_ascii=False)
+        records.append(Record(messages, name, row, fact.template, checker))
     return records

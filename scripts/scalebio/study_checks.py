@@ -105,9 +105,9 @@ def _experiments(config: dict) -> Iterator[str]:
         for evaluation in dict.fromkeys(_names(experiment.get("evaluate"))):
             if evaluation in ("accuracy", "mtbench") and not _mapping(config.get("evaluations")).get(evaluation):
                 yield f"{path}.evaluate: `{evaluation}` needs `evaluations.{evaluation}`, which is not there"
-        generators = [_mapping(sources[source].get("generator")).get("kind") for source in tested if source in sources]
-        if "accuracy" in _names(experiment.get("evaluate")) and generators and "reasoning_gym" not in generators:
-            needs = "`accuracy` needs test rows from a `reasoning_gym` generator"
+        generated = [bool(_mapping(sources[source].get("generator"))) for source in tested if source in sources]
+        if "accuracy" in _names(experiment.get("evaluate")) and generated and not any(generated):
+            needs = "`accuracy` needs test rows from a generator, which can check answers"
             yield f"{path}.evaluate: {needs}; reference `{reference_name}` has none"
         yield from _expected(path, experiment)
 
