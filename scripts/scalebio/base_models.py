@@ -8,10 +8,14 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers.utils.logging import disable_progress_bar
 
 from scalebio.config import Hub, Scratch
 from scalebio.errors import UserError
 from scalebio.streams import torch_seed
+
+# A bar per file loaded fills a job's log with control characters.
+disable_progress_bar()
 
 PAD, END, USER, ASSISTANT, SYSTEM = "<pad>", "<end>", "<user>", "<assistant>", "<system>"
 CHAT_TEMPLATE = (
@@ -34,7 +38,10 @@ def train_tokenizer(texts: list[str], vocabulary: int) -> PreTrainedTokenizerFas
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,
-        special_tokens=[PAD, END, USER, ASSISTANT, SYSTEM],
+        special_tokens=[# A bar per file loaded fills a job's log with control characters.
+disable_progress_bar()
+
+PAD, END, USER, ASSISTANT, SYSTEM],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )

@@ -3,12 +3,11 @@
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import yaml
-from clones import ENVIRONMENT, Clone
+from clones import ENVIRONMENT, Clone, processor_seconds
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 STUDIES = sorted(path.name for path in CONFIG.glob("*.yaml"))
@@ -26,9 +25,9 @@ def test_there_are_studies_to_look_at():
 @pytest.mark.slow
 @pytest.mark.parametrize("study", STUDIES)
 def test_dry_run_of_every_study(clone, study):
-    start = time.monotonic()
+    start = processor_seconds()
     shown = dry_run(clone, study)
-    assert time.monotonic() - start <= 10
+    assert processor_seconds() - start <= 10
     counted = dict(re.findall(r"^(\w+) +(\d+)$", shown, re.MULTILINE))
     assert {"build_pool", "learn_weights", "draw_mixture", "finetune", "evaluate", "all"} <= counted.keys(), shown
     runs = yaml.safe_load((CONFIG / study).read_text(encoding="utf-8"))

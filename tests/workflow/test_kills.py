@@ -83,7 +83,7 @@ def goes_on(clone: Clone, finished: Clone) -> None:
 def test_a_killed_job_fails_its_run_and_the_next_run_goes_on(started, finished):
     clone, process = started
     job_of(process).kill()
-    assert process.wait(60) != 0
+    assert process.wait(120) != 0
     assert "Error in rule learn_weights" in console_of(clone) and LOG in console_of(clone)
     nothing_half_written(clone)
     goes_on(clone, finished)
@@ -93,7 +93,7 @@ def test_a_run_killed_with_all_its_jobs_says_how_to_unlock_and_goes_on(started, 
     clone, process = started
     job = job_of(process)
     os.killpg(process.pid, signal.SIGKILL)
-    process.wait(60)
+    process.wait(120)
     psutil.wait_procs([job], timeout=30)
     nothing_half_written(clone)
     refused = clone.snakemake(WEIGHTS)
@@ -106,7 +106,7 @@ def test_ctrl_c_stops_everything_cleanly_and_the_next_run_goes_on(started, finis
     clone, process = started
     job = job_of(process)
     os.killpg(process.pid, signal.SIGINT)
-    assert process.wait(60) != 0
+    assert process.wait(120) != 0
     assert not job.is_running()
     assert "stopped before the end: nothing was written under a final name" in log(clone)
     assert "Traceback" not in log(clone)
