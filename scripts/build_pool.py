@@ -2,7 +2,7 @@
 
 --settings: {"name": experiment's name, "experiment": its sources, reference and leakage, "reference": its reference's entry}
 --sources: NAME=records.parquet for every training and reference source
-Writes three Parquet files of records and the manifest with counts, shares, leaks and hashes (JSON).
+Writes three Parquet files of records and the manifest with counts, shares, leaks, hashes and provenance (JSON).
 """
 
 import argparse
@@ -15,6 +15,7 @@ from scalebio.cli import parser, run
 from scalebio.config import PoolSettings, Reference
 from scalebio.errors import UserError
 from scalebio.files import write_json
+from scalebio.provenance import provenance
 
 
 def named_path(text: str) -> tuple[str, Path]:
@@ -42,7 +43,7 @@ def main() -> None:
     pool, manifest = pools.build(name, experiment, reference, sources)
     for part, rows in pool.items():
         records.write(getattr(given, part), rows)
-    write_json(given.manifest, manifest)
+    write_json(given.manifest, manifest | {"provenance": provenance(given.settings, dict(given.sources))})
     leaks = sum(manifest["leakage"]["same_prompt"].values())
     sizes = ", ".join(f"{len(rows)} {part}" for part, rows in pool.items())
     print(f"pool of {name}: {sizes} rows; {leaks} training rows left out as leaks")

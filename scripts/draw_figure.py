@@ -5,12 +5,12 @@
 NAME (its table): weights (trajectories), final_weights (weights), test_loss (test_loss), training_curves
 (training_curves), mtbench (mtbench), mixtures (mixtures).
 
-Settings, all optional except where a figure shows one experiment (weights, final_weights, mtbench, mixtures):
-    {"study": "demo", "experiment": "denoising", "title": "own title", "titles": {EXPERIMENT: "its title"},
-     "experiments": [order], "methods": [order], "sources": [order], "categories": [order],
-     "corruption": {SOURCE: RATE} | null, "stage": "finetuning" | "reweighting"}
+Settings:
+    {"study": "demo", "experiment": "denoising", "sources": [order], "corruption": {SOURCE: RATE} | null,
+     "expected": {SOURCE: SHARE} | null, "stage": "finetuning" | "reweighting"}
 
-`corruption` serves weights, `stage` training_curves, `categories` mtbench. Same input, same bytes.
+`study` stands in the corner of every figure. weights and final_weights show one `experiment`, which must be set, and
+its `sources` in that order; `corruption` and `expected` serve weights, `stage` training_curves. Same input, same bytes.
 """
 
 from scalebio import cli

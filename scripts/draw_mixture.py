@@ -40,6 +40,10 @@ def main() -> None:
     tokens = {name: sum(len(example.ids) for example in encoded) for name, encoded in examples.items()}
     truncated = {name: sum(example.truncated for example in encoded) for name, encoded in examples.items()}
 
+    if any(truncated.values()):
+        cut = ", ".join(f"{name}: {count}" for name, count in truncated.items() if count)
+        print(f"rows cut at max_length = {settings['max_length']} tokens: {cut}")
+
     rows = [row for name in drawn for row in drawn[name]]
     order = stream(settings["seed"], "mixture order").permutation(len(rows))
     records.write(arguments.output, [rows[i] for i in order])

@@ -30,7 +30,10 @@ def main() -> None:
         accuracy = Accuracy.model_validate(settings["accuracy"])
         metrics |= evaluation.accuracy(model, tokenizer, test, accuracy, settings["max_length"])
     inputs = {"model": arguments.model, "test": arguments.test}
-    write_json(arguments.output, metrics | {"provenance": provenance(settings, inputs, tokenizer)})
+    write_json(
+        arguments.output,
+        metrics | {"provenance": provenance(settings, inputs, tokenizer, device=str(base_models.device()))},
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Make one data source: read or generate its rows, filter, take a part, draw, and spoil answers where asked.
 
 --settings: {"name": source's name, "source": its entry in the study file, "offline_data": folder or null}
-Writes the records (Parquet) and the manifest with counts, hashes and origin (JSON).
+Writes the records (Parquet) and the manifest with counts, hashes, origin and provenance (JSON).
 """
 
 from pathlib import Path
@@ -13,6 +13,7 @@ from scalebio.cli import parser, run
 from scalebio.config import Source
 from scalebio.errors import UserError
 from scalebio.files import write_json
+from scalebio.provenance import provenance
 
 
 def main() -> None:
@@ -25,9 +26,11 @@ def main() -> None:
         source = Source.model_validate(given.settings["source"])
     except ValidationError as error:
         raise UserError(f"source `{name}`: {error}") from error
-    rows, manifest = sources.load(name, source, given.settings.get("offline_data"))
+    offline_data = given.settings.get("offline_data")
+    rows, manifest = sources.load(name, source, offline_data)
     records.write(given.output, rows)
-    write_json(given.manifest, manifest)
+    file = sources.local_file(source, offline_data)
+    write_json(given.manifest, manifest | {"provenance": provenance(given.settings, {"file": file} if file else {})})
     left_out = manifest["dropped_unanswered"] + manifest["dropped_long"]
     print(f"source {name}: {len(rows)} rows, {left_out} left out by filters, {manifest['corrupted_rows']} spoiled")
 

@@ -48,6 +48,7 @@ def main() -> None:
         order=stream(seed, "warm-up order"),
         on_step=lambda step, loss: progress(step + 1, warm_up.steps, f"loss {loss:.3f}"),
     )
+    inputs = {"train": arguments.train} | ({"model": arguments.model} if arguments.model else {})
     folder = Path(arguments.output).parent
     with replacing(folder) as temporary:
         temporary.mkdir()
@@ -59,7 +60,7 @@ def main() -> None:
                 "last_loss": history[-1]["loss"],
                 "parameters": model.num_parameters(),
                 "weights": {file.name: sha256(file) for file in sorted(temporary.glob("*.safetensors"))},
-                "provenance": provenance(settings, {"train": arguments.train}, tokenizer),
+                "provenance": provenance(settings, inputs, tokenizer, device=str(base_models.device())),
             },
         )
 

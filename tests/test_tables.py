@@ -15,6 +15,7 @@ from scalebio.tables.runs import Run
 
 A0, A1 = Run("x", "scalebio", 0), Run("x", "scalebio", 1)
 U0, U1 = Run("x", "uniform", 0), Run("x", "uniform", 1)
+MIXED = {"asked": 0.5, "rows": 6, "share": 0.6, "tokens": 70, "token_share": 0.7, "repeats": 2, "available": 3}
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +65,14 @@ def test_weights_stand_beside_the_planted_truth():
     ]
 
 
-def test_nothing_planted_stays_empty_and_part_of_a_truth_fills_no_gaps():
-    bare = runs.weights([(A0, {"weights": {"a": 0.9, "b": 0.1}})], {"x": {"corruption": None, "expected": None}})
+def test_nothing_planted_stays_empty_and_neither_truth_stands_in_for_the_other():
+    learned = [(A0, {"weights": {"a": 0.9, "b": 0.1}})]
+    bare = runs.weights(learned, {"x": {"corruption": None, "expected": None}})
     assert bare[["corruption", "expected"]].isna().all().all()
-    part = runs.weights([(A0, {"weights": {"a": 0.9, "b": 0.1}})], {"x": {"expected": {"a": 0.6}}})
-    assert part["expected"].tolist()[0] == 0.6 and np.isnan(part["expected"].tolist()[1])
+    spoiled = runs.weights(learned, {"x": {"corruption": {"b": 1.0}, "expected": None}})
+    assert spoiled["corruption"].tolist() == [0, 1] and spoiled["expected"].isna().all()
+    expected = runs.weights(learned, {"x": {"corruption": None, "expected": {"a": 1.0}}})
+    assert expected["expected"].tolist() == [1, 0] and expected["corruption"].isna().all()
 
 
 def test_a_source_without_weight_is_named():
@@ -97,12 +101,13 @@ def test_test_loss_keeps_missing_accuracy_empty():
 
 
 def test_mixtures_keep_every_field():
-    facts = {"asked": 0.5, "rows": 6, "share": 0.6, "tokens": 70, "token_share": 0.7, "repeats": 2, "available": 3}
-    (row,) = runs.mixtures([(A0, {"sources": {"a": facts}})]).to_dict("records")
+    frame = runs.mixtures([(A0, {"sources": {"a": MIXED}, "truncated": {"a": 4}})])
+    (row,) = frame.to_dict("records")
     assert row == {
         "experiment": "x", "method": "scalebio", "seed": 0, "source": "a", "asked_share": 0.5, "rows": 6,
-        "row_share": 0.6, "tokens": 70, "token_share": 0.7, "max_repeats": 2, "available_rows": 3,
+        "row_share": 0.6, "tokens": 70, "token_share": 0.7, "max_repeats": 2, "available_rows": 3, "truncated": 4,
     }  # fmt: skip
+    assert "| `a` | `scalebio` | 0.5000 | 0.6000 | 0.7000 | 6.0 | 4.0 | 3.0 | 2 |" in summary.mixtures(frame)
 
 
 def test_costs_add_up_by_stage_and_survive_unsampled_jobs():
@@ -148,19 +153,16 @@ def test_summary_shows_names_literally():
 def test_every_table_from_files(study, name):
     frame = inputs.build(name, study)
     assert set(frame["seed"]) == {0, 1, 2} and not frame.duplicated().any()
-    assert summary.render(name, frame, study).startswith("# ")
+    assert summary.render(name, frame).startswith("# ")
 
 
 def test_entry_point_writes_both_files(study, tmp_path, root):
     command = [sys.executable, root / "scripts/make_table.py", "test_loss", "--settings", json.dumps(study)]
     out = ["--csv", tmp_path / "t/test_loss.csv", "--markdown", tmp_path / "t/test_loss.md"]
-    files = ["--inputs", *(run["metrics"] for run in study["runs"])]
-    subprocess.run([*command, *files, *out], check=True)
+    subprocess.run([*command, *out], check=True)
     frame = tidy.read_csv(tmp_path / "t/test_loss.csv", ["test_loss", "accuracy"])
     pd.testing.assert_frame_equal(frame, inputs.build("test_loss", study), check_dtype=False)
     assert "95 % interval" in (tmp_path / "t/test_loss.md").read_text()
-    failed = subprocess.run([*command, *files[:-1], *out], capture_output=True, text=True)
-    assert failed.returncode == 2 and "not among --inputs" in failed.stderr and "metrics.json" in failed.stderr
 
 
 # --- bad input --------------------------------------------------------------------------------------------------
@@ -197,7 +199,9 @@ def test_only_empty_trajectories_make_no_table(tmp_path):
     [
         ("test_loss", "metrics", "{}", "metrics: no key test_loss"),
         ("weights", "weights", "{\n]", "weights, line 2: not valid JSON"),
-        ("mixtures", "mixture", '{"sources": {"a": {"asked": 1}}}', "mixture: sources.a has no rows, share"),
+        ("mixtures", "mixture", '{"sources": {}}', "mixture: no key truncated"),
+        ("mixtures", "mixture", '{"sources": {"a": {"asked": 1}}, "truncated": {}}', "sources.a has no rows, share"),
+        ("mixtures", "mixture", json.dumps({"sources": {"a": MIXED}, "truncated": {}}), "mixture: truncated has no a"),
         ("mtbench", "scores", "category,turn\n", "scores: no column score"),
         ("mtbench", "scores", "", "scores: not a readable CSV file"),
     ],

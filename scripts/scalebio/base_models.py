@@ -3,6 +3,7 @@
 Each ends as one folder in the Hugging Face layout, float32 safetensors and tokenizer, that every later stage loads.
 """
 
+import os
 from pathlib import Path
 
 import torch
@@ -16,6 +17,8 @@ from scalebio.streams import torch_seed
 
 # A bar per file loaded fills a job's log with control characters.
 disable_progress_bar()
+# Snakemake sets the variable from a rule's `threads`; by hand one thread gives the same bits as a rule's job.
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 
 PAD, END, USER, ASSISTANT, SYSTEM = "<pad>", "<end>", "<user>", "<assistant>", "<system>"
 CHAT_TEMPLATE = (

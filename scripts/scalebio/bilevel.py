@@ -126,7 +126,7 @@ class Bilevel:
         settings, k = self.settings, self.done
         resynced = bool(settings.resync_every and k and k % settings.resync_every == 0)
         if resynced:
-            # w forgets the lead it won while λ was wrong (facts in docs/method.md, "resync").
+            # w forgets the lead it won while λ was wrong (see docs/method.md, "resync").
             self.w.load_state_dict(self.u.state_dict())
             copy_state(*self.optimizers)
         drawn = self.layer_draws.at(k) if self.layer_draws else None
@@ -182,7 +182,7 @@ class Bilevel:
 
 
 def learn(bilevel: Bilevel, on_step: Callable[[Step], None] = lambda step: None) -> list[Step]:
-    """Run the loop to its end; one more Step-like record is not needed, since `bilevel.weights` holds the result."""
+    """Run the loop to its end and return what each step saw; the result is `bilevel.weights`."""
     history = []
     while bilevel.done < bilevel.settings.steps:
         history.append(bilevel.step())

@@ -2,12 +2,13 @@
 
 The model's own chat template is the only template. The mask is found by rendering the conversation up to each
 answer and comparing characters, not by tokenising prompt and answer apart: that is off by one for tokenizers
-that add a beginning-of-sequence token (a defect of the official code, facts in `docs/method.md`).
+that add a beginning-of-sequence token (a defect of the official code, see `docs/method.md`).
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+from jinja2.exceptions import TemplateError
 
 from scalebio.errors import UserError
 
@@ -22,12 +23,19 @@ class Example:
     truncated: bool = False
 
 
-def answer_spans(messages: list[dict], tokenizer) -> tuple[str, list[tuple[int, int]]]:
+def answer_spans(messages: list[dict], tokenizer, name: str = "") -> tuple[str, list[tuple[int, int]]]:
     """Render a conversation and return its text with the character span of every answer, end-of-turn mark included.
 
-    Raises UserError if the tokenizer has no chat template or the template rewrites earlier turns.
+    Raises UserError, naming `name`, for an answer with nothing before it in a conversation of several messages, and
+    if the tokenizer has no chat template, or its template refuses the conversation or rewrites earlier turns.
     """
-    if not any(message["role"] != "assistant" for message in messages):
+    row = name or "A row"
+    if messages[0]["role"] == "assistant":
+        if len(messages) > 1:
+            raise UserError(
+                f"{row}: its conversation begins with the assistant, so nothing stands before the first answer; only "
+                "plain text, one assistant message alone, may do so. Remove that answer, or put what was asked before it."
+            )
         # Plain text has no prompt to mask and would not fit a chat template: every token of it is trained on.
         text = messages[0]["content"] + (tokenizer.eos_token or "")
         return text, [(0, len(text))]
@@ -38,7 +46,14 @@ def answer_spans(messages: list[dict], tokenizer) -> tuple[str, list[tuple[int, 
         )
 
     def render(turns: list[dict], prompt_only: bool) -> str:
-        return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=prompt_only)
+        try:
+            return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=prompt_only)
+        except (ValueError, TemplateError) as error:
+            roles = ", ".join(turn["role"] for turn in turns[:6]) + (", …" if len(turns) > 6 else "")
+            raise UserError(
+                f"{row}: the chat template refuses this conversation: {error} (roles: {roles}). Mend or remove the row "
+                f"in the source's file, or take a model whose template allows it; this one is {tokenizer.name_or_path}'s."
+            ) from error
 
     text = render(messages, False)
     spans = []
@@ -60,9 +75,9 @@ def encode(messages: list[dict], tokenizer, max_length: int, source: int = 0, na
 
     `response[t]` is true where token t belongs to an answer (its end-of-turn mark included), hence is predicted
     from position t − 1 and counted in the loss. Raises UserError, naming `name`, if the prompt leaves no room
-    for any answer token.
+    for any answer token, and as `answer_spans`.
     """
-    text, spans = answer_spans(messages, tokenizer)
+    text, spans = answer_spans(messages, tokenizer, name)
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     ids = np.asarray(encoded["input_ids"], dtype=np.int64)
     starts = np.asarray([start for start, _ in encoded["offset_mapping"]])

@@ -42,5 +42,5 @@ def run(main: Callable[[], None]) -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("stopped before the end: nothing was written under a final name", file=sys.stderr)
+        print("stopped before the end; the next run starts this job again", file=sys.stderr)
         sys.exit(130)

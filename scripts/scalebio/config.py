@@ -66,7 +66,7 @@ class Cldr(Strict):
     """Everyday facts in one language (dates, numbers, names) from Unicode CLDR through babel templates."""
 
     kind: Literal["cldr"]
-    language: str = Field(description="CLDR locale, e.g. `de`")
+    language: Literal["de", "en", "es", "fr", "it", "nl", "pt", "ru"] = Field(description="CLDR locale")
 
 
 class Corruption(Strict):
@@ -243,7 +243,7 @@ class Finetuning(Strict):
 
 
 class Accuracy(Strict):
-    """Greedy answers to test questions, scored by the task's own checker."""
+    """Greedy answers to test questions, scored by the task's own checker; only full marks count as right."""
 
     rows: PositiveInt = Field(description="test questions asked")
     max_new_tokens: PositiveInt = Field(description="tokens per answer at most")

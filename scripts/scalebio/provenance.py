@@ -1,6 +1,6 @@
 """Where a result comes from: hashes of its inputs, settings, code and environment, written into the result itself.
 
-Nothing here depends on when or where the job ran, so that the same config gives the same bytes on one machine.
+Nothing here depends on when or where the job ran, so that on CPUs the same config gives the same bytes on one machine.
 """
 
 import hashlib
@@ -12,7 +12,17 @@ from pathlib import Path
 
 from scalebio.dependencies import code_files
 
-LIBRARIES = ("numpy", "torch", "transformers", "tokenizers", "datasets", "pandas", "reasoning-gym", "babel")
+LIBRARIES = (
+    "numpy",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "datasets",
+    "pandas",
+    "safetensors",
+    "reasoning-gym",
+    "babel",
+)
 
 
 def sha256(path: str | Path) -> str:

@@ -74,7 +74,7 @@ def _read(name: str, source: Source, offline_data: str | None) -> tuple[list[Rec
             f"source `{name}`: `offline_data` is set, so `{source.hub.id}` is not read from the hub; "
             "give the source a `local` file inside that folder."
         )
-    path = Path(source.file) if source.file else Path(offline_data, source.local)
+    path = local_file(source, offline_data)
     records, places = records_module.read_file(path, name, source.format)
     origin = {
         "kind": "file",
@@ -82,6 +82,13 @@ def _read(name: str, source: Source, offline_data: str | None) -> tuple[list[Rec
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
     }
     return records, places, origin | ({"stands_in_for": source.hub.model_dump()} if source.hub else {})
+
+
+def local_file(source: Source, offline_data: str | None = None) -> Path | None:
+    """The file that a source is read from; None for generators and what comes from the hub."""
+    if source.file:
+        return Path(source.file)
+    return Path(offline_data, source.local) if offline_data and source.local else None
 
 
 def _from_hub(name: str, hub: HubData, format: str) -> tuple[list[Record], list[str], dict]:

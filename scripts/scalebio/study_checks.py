@@ -23,11 +23,19 @@ def nearest(name: object, known: Iterable[str]) -> str:
 SECTIONS = {"sources": "sources", "methods": "methods", "reference": "references", "model": "models"}
 """Where the names under each of these keys of an experiment are looked up."""
 
+RESULT_FOLDERS = ("models", "sources", "tables", "figures", "downloads", "benchmarks")
+"""What lies beside the experiments' folders in `results/<study>/`."""
+
+UNSET_FINETUNING = {"rows": None, "epochs": 1, "batch": None}
+UNSET_MAX_NEW_TOKENS = {"accuracy": None, "mtbench": 1024}
+"""Values of the settings compared here that hold where the study file leaves them out, as in `config`."""
+
 
 def cross_checks(config: object) -> list[str]:
     """One line for every fault, in the order in which a study file is read."""
     config = _mapping(config)
-    return [*_references(config), *_parts(config), *_experiments(config), *_run(config), *_origins(config)]
+    checks = (_references, _parts, _finetuning, _experiments, _run, _used_settings, _origins)
+    return [fault for check in checks for fault in check(config)]
 
 
 def _mapping(value: object) -> dict:
@@ -44,6 +52,18 @@ def _names(value: object) -> list[str]:
     if isinstance(value, str):
         return [value]
     return [name for name in value if isinstance(name, str)] if isinstance(value, (list, dict)) else []
+
+
+def _number(value: object, default: float | None = None) -> float | None:
+    """The value if it is a number; `default` where it is not set."""
+    value = default if value is None else value
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def _in_run(config: dict) -> dict[str, dict]:
+    """The experiments that `run` names, in its order."""
+    experiments = _section(config, "experiments")
+    return {name: experiments[name] for name in _names(config.get("run")) if name in experiments}
 
 
 def _unknown(path: str, value: object, what: str, known: object) -> Iterator[str]:
@@ -88,10 +108,20 @@ def _parts(config: dict) -> Iterator[str]:
                 )
 
 
+def _finetuning(config: dict) -> Iterator[str]:
+    finetuning = _mapping(config.get("finetuning"))
+    rows, epochs, batch = (_number(finetuning.get(key), unset) for key, unset in UNSET_FINETUNING.items())
+    if None not in (rows, epochs, batch) and rows * epochs < batch:
+        found = f"rows × epochs = {rows * epochs}, fewer than batch = {batch}"
+        yield f"finetuning.rows: {found}, so not one step could be made; raise it or lower the batch"
+
+
 def _experiments(config: dict) -> Iterator[str]:
     sources, references = _section(config, "sources"), _section(config, "references")
     for name, experiment in _section(config, "experiments").items():
         path = f"experiments.{name}"
+        if name in RESULT_FOLDERS:
+            yield f"{path}: `{name}` is a folder of the results in its own right; give the experiment another name"
         for key, section in SECTIONS.items():
             yield from _unknown(f"{path}.{key}", experiment.get(key), section, config.get(section))
         for key in ("sources", "methods", "seeds", "evaluate"):
@@ -127,17 +157,45 @@ def _run(config: dict) -> Iterator[str]:
     yield from _repeated("run", config.get("run"))
 
 
+def _used_settings(config: dict) -> Iterator[str]:
+    """Limits that a setting has only where an experiment in `run` uses it."""
+    models, methods = _section(config, "models"), _section(config, "methods")
+    evaluations = _section(config, "evaluations")
+    for name, experiment in _in_run(config).items():
+        model = experiment.get("model") if isinstance(experiment.get("model"), str) else None
+        for evaluation in ("accuracy", "mtbench"):
+            if evaluation not in _names(experiment.get("evaluate")) or evaluation not in evaluations:
+                continue
+            settings, path = evaluations[evaluation], f"evaluations.{evaluation}"
+            limit, where = _number(models.get(model, {}).get("max_length")), f"models.{model}.max_length"
+            if evaluation == "mtbench" and settings.get("max_length") is not None:
+                limit, where = _number(settings["max_length"]), f"{path}.max_length"
+            tokens = _number(settings.get("max_new_tokens"), UNSET_MAX_NEW_TOKENS[evaluation])
+            if limit is not None and tokens is not None and tokens >= limit:
+                yield (
+                    f"{path}.max_new_tokens: {tokens} leaves no room for a question in {where} = {limit}, "
+                    f"where experiments.{name} asks them; lower the first or raise the second"
+                )
+        count = len(_names(experiment.get("sources")))
+        for method in dict.fromkeys(_names(experiment.get("methods"))):
+            below = _number(methods.get(method, {}).get("prune_below"))
+            if count and below is not None and below >= 1 / count:
+                yield (
+                    f"methods.{method}.prune_below: {below} is not below 1/{count}, an even share of the {count} "
+                    f"sources of experiments.{name}: all weights could become 0; lower it"
+                )
+
+
 def _origins(config: dict) -> Iterator[str]:
     """Files that must be there, for what the experiments in `run` use."""
     sources, models, references = (_section(config, name) for name in ("sources", "models", "references"))
-    experiments = _section(config, "experiments")
     folder = config.get("offline_data")
     folder = folder if isinstance(folder, str) else None
     folder_there = folder is not None and Path(folder).is_dir()
     if folder and not folder_there:
         yield f"offline_data: there is no folder {folder} (looked in {Path.cwd()})"
     used_sources, used_models = {}, {}
-    for experiment in (experiments[name] for name in _names(config.get("run")) if name in experiments):
+    for experiment in _in_run(config).values():
         reference = experiment.get("reference")
         reference = references.get(reference, {}) if isinstance(reference, str) else {}
         for value in (experiment.get("sources"), reference.get("validation"), reference.get("test")):

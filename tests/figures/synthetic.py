@@ -23,10 +23,10 @@ def make_run(folder: Path, identity: dict, sources: list[str], target: np.ndarra
     rng = np.random.default_rng([identity["seed"], len(sources), learning])
     share = np.full(len(sources), 1 / len(sources))
     rows = []
-    for step in range(steps if learning else 1):
-        progress = learning / (1 + np.exp(-(step - steps * (0.35 + 0.04 * identity["seed"])) / (steps * 0.07)))
+    for step in range(steps if learning else 0):
+        progress = 1 / (1 + np.exp(-(step - steps * (0.35 + 0.04 * identity["seed"])) / (steps * 0.07)))
         share = (1 - progress) / len(sources) + progress * target
-        share = share * np.exp(0.08 * rng.standard_normal(len(sources)) * progress * learning)
+        share = share * np.exp(0.08 * rng.standard_normal(len(sources)) * progress)
         share = share / share.sum()
         rows += [(step, name, "weight", p) for name, p in zip(sources, share, strict=True)]
         falling = 2 + 2 * np.exp(-4 * step / steps) + 0.05 * rng.standard_normal()
@@ -57,7 +57,7 @@ def make_run(folder: Path, identity: dict, sources: list[str], target: np.ndarra
         "training": str(folder / "training.parquet"),
         "weights": _write(folder / "weights.json", {"weights": dict(zip(sources, share.tolist(), strict=True))}),
         "metrics": _write(folder / "metrics.json", metrics),
-        "mixture": _write(folder / "mixture.json", {"sources": mixture}),
+        "mixture": _write(folder / "mixture.json", {"sources": mixture, "truncated": dict.fromkeys(sources, 2)}),
     }
 
 

@@ -19,7 +19,7 @@ def render(path, **context):
     return publish_parts(text, writer="html", settings_overrides={"halt_level": 2})["html_body"]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, "reweighting_curves"])
 def test_every_figure_has_a_caption_that_says_what_to_see(root, name):
     assert "What to see" in render(root / f"workflow/report/{name}.rst", params=SimpleNamespace())
 

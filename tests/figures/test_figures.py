@@ -1,4 +1,4 @@
-"""Every figure on made-up tables: no warning, nothing clipped or overlapping, all names and units there, same bytes."""
+"""Every figure on made-up tables: no warning, nothing clipped or overlapping, names, units and truths there, same bytes."""
 
 import json
 import subprocess
@@ -27,10 +27,13 @@ ODD = [
     "teknium-GPTeacher-General-Instruct-long",
     *map("part {}".format, range(8)),
 ]
+# Spoiled sources that form no series of rates: one among seven, and two among four of which nothing is expected.
+SKILLS = ["sums", "spelling", "complex", "sums_wrong", "siblings", "equations", "letters"]
+SWAPPED = ["gpt4", "gpt4_half_swapped", "gpt4_all_swapped", "alpaca"]
 STUDIES = {
     "usual": (
         {
-            "denoising": {"sources": list(NOISE), "corruption": NOISE, "accuracy": True},
+            "denoising": {"sources": list(NOISE), "corruption": NOISE, "expected": {"noise_0": 1.0}, "accuracy": True},
             "multilingual": {"sources": LANGUAGES, "expected": {"de": 1.0}},
             "instruction following, a long name": {
                 "sources": ["sorting", "arithmetic", "reversal", "dates", "spelling", "counting"],
@@ -38,6 +41,19 @@ STUDIES = {
                 "accuracy": True,
                 "categories": ["sorting", "arithmetic"],
             },
+        },
+        3,
+        synthetic.METHODS,
+    ),
+    "spoiled": (
+        {
+            "instruction": {
+                "sources": SKILLS,
+                "corruption": {"sums_wrong": 1.0},
+                "expected": {"sums": 0.4, "spelling": 0.3, "complex": 0.3},
+                "categories": ["math"],
+            },
+            "alpaca": {"sources": SWAPPED, "corruption": {"gpt4_half_swapped": 0.5, "gpt4_all_swapped": 1.0}},
         },
         3,
         synthetic.METHODS,
@@ -71,7 +87,7 @@ class Study:
     def settings(self, figure, experiment=None, **more):
         experiment = experiment or (next(iter(self.experiments)) if figure in TABLE_OF else None)
         facts = self.experiments.get(experiment, {})
-        known = {"sources": facts.get("sources"), "corruption": facts.get("corruption")}
+        known = {key: facts.get(key) for key in ("sources", "corruption", "expected")}
         return {"study": self.name, "experiment": experiment, **known, **more}
 
     def draw(self, figure, experiment=None, **more):
@@ -123,15 +139,32 @@ def test_nothing_is_clipped_or_covers_data(studies, study, name):
         assert figure.get_size_inches()[0] in (house.COLUMN, house.DOUBLE)
 
 
+def labels(experiment, facts):
+    """What the sources of an experiment are to be called, in their order."""
+    rates = facts.get("corruption") or {}
+    if experiment == "denoising":
+        return [f"{source} ({100 * rates[source]:.0f}%)" for source in facts["sources"]]
+    return [f"{s}, {100 * rates[s]:.0f}% spoiled" if s in rates else s for s in facts["sources"]]
+
+
+def lines(figure, **wanted):
+    """The drawn lines whose getters give the wanted values."""
+    return [
+        line
+        for axes in figure.axes
+        for line in axes.lines
+        if all(getattr(line, f"get_{key}")() == value for key, value in wanted.items())
+    ]
+
+
 @pytest.mark.parametrize("study", STUDIES)
 def test_every_source_is_named_literally_and_labels_keep_apart(studies, study):
     for experiment, facts in studies[study].experiments.items():
         for name in ("weights", "final_weights"):
             shown = words(studies[study].rendered(name, experiment))
-            if name == "final_weights" and facts.get("corruption"):
+            if (name, experiment) == ("final_weights", "denoising"):
                 continue  # there the axis holds rates, not names
-            rates = facts.get("corruption") or {}
-            assert {f"{s} ({100 * rates[s]:.0f}%)" if rates else s for s in facts["sources"]} <= shown
+            assert set(labels(experiment, facts)) <= shown
         figure = studies[study].rendered("weights", experiment)
         renderer = figure.canvas.get_renderer()
         for axes in figure.axes:
@@ -145,7 +178,7 @@ def test_every_source_is_named_literally_and_labels_keep_apart(studies, study):
     ("name", "labels"),
     [
         ("weights", {"outer step", "source weight (share)"}),
-        ("final_weights", {"corrupted answers (%)", "final weight (share)", "ideal", "scalebio", "all equal"}),
+        ("final_weights", {"spoiled answers (%)", "final weight (share)", "expected", "scalebio", "all equal"}),
         ("test_loss", {"test loss\n(nats per token)", "accuracy (%)", "accuracy not measured", "uniform", "scalebio"}),
         ("training_curves", {"optimiser step", "validation loss\n(nats per token)", "training loss\n(nats per token)"}),
         ("mtbench", {"score (1 to 10)", "all categories", "sorting", "arithmetic", "uniform", "scalebio"}),
@@ -169,20 +202,69 @@ def test_what_is_planted_is_marked_and_the_baseline_is_a_level(studies):
     assert "expected" not in words(studies["odd"].draw("final_weights"))
 
 
+def test_only_three_rates_and_each_once_are_a_series():
+    assert house.a_series_of_rates([0, 0.5, 1]) and house.a_series_of_rates(NOISE.values())
+    for rates in ([0, 1], [0, 0, 0, 1, 0, 0, 0], [0, 0.5, 1, 0], [0, 0, 0], [0, 0.5, np.nan], [np.nan] * 3, []):
+        assert not house.a_series_of_rates(rates), rates
+
+
+def test_a_series_of_rates_is_an_axis_and_a_scale_of_colours(studies):
+    assert "spoiled answers (%)" in words(studies["usual"].rendered("final_weights", "denoising"))
+    (diamonds,) = lines(studies["usual"].rendered("final_weights", "denoising"), marker="D")
+    assert diamonds.get_xdata().tolist() == [0, 20, 40, 60, 80, 100]
+    assert diamonds.get_ydata().tolist() == [1, 0, 0, 0, 0, 0]
+    curves = studies["usual"].rendered("weights", "denoising")
+    assert all(lines(curves, color=house.rate_colour(rate)) for rate in NOISE.values())
+    assert any("Percent and colour: share of spoiled answers." in " ".join(text.split()) for text in words(curves))
+    (diamond,) = lines(curves, marker="D")
+    assert list(diamond.get_ydata()) == [1.0] and diamond.get_color() == house.rate_colour(0)
+
+
+@pytest.mark.parametrize("experiment", ["instruction", "alpaca"])
+def test_spoiled_sources_that_form_no_series_are_sources_like_others(studies, experiment):
+    facts = studies["spoiled"].experiments[experiment]
+    final = studies["spoiled"].rendered("final_weights", experiment)
+    assert "spoiled answers (%)" not in words(final)
+    assert [tick.get_text() for tick in final.axes[0].get_yticklabels()] == labels(experiment, facts)
+    curves = studies["spoiled"].rendered("weights", experiment)
+    drawn = [line for line in curves.axes[0].lines if len(line.get_xdata()) > 2]
+    looks = [(line.get_color(), line.get_linestyle()) for line in drawn]
+    assert len(set(looks)) == len(looks) == len(facts["sources"]) and looks[0][0] == house.PALETTE[0]
+    assert "Percent and colour" not in " ".join(words(curves))
+
+
+def test_a_truth_is_drawn_where_it_is_planted_and_never_made_up(studies):
+    (diamonds,) = lines(studies["spoiled"].rendered("final_weights", "instruction"), marker="D")
+    assert diamonds.get_xdata().tolist() == [0.4, 0.3, 0.3, 0, 0, 0, 0]
+    curves = studies["spoiled"].rendered("weights", "instruction")
+    assert [list(line.get_ydata()) for line in lines(curves, marker="D")] == [[0.4], [0.3], [0.3]]
+    assert "Diamonds: planted shares." in " ".join(" ".join(words(curves)).split())
+    for name in ("weights", "final_weights"):
+        figure = studies["spoiled"].rendered(name, "alpaca")
+        assert not lines(figure, marker="D") and "expected" not in words(figure)
+        assert "Diamonds" not in " ".join(words(figure))
+
+
 def test_reweighting_shows_learning_methods_only(studies):
     shown = words(studies["usual"].draw("training_curves", stage="reweighting"))
     assert {"L1(w): validation loss\n(nats per token)", "outer step", "scalebio"} <= shown and "uniform" not in shown
+
+
+@pytest.mark.parametrize("stage", ["finetuning", "reweighting"])
+def test_a_single_step_is_a_point(studies, stage):
+    table = studies["usual"].table("training_curves")
+    table = table[(table["step"] == 0) & ((table["split"] != "validation") | (table["method"] != "uniform"))]
+    with house.style():
+        figure = import_module("scalebio.figures.training_curves").draw(table, {"stage": stage})
+    points = lines(figure)
+    assert points and all(len(line.get_xdata()) == 1 and line.get_marker() not in ("", "None") for line in points)
+    assert any("Point: mean over 3 seeds; bar: lowest to highest seed." in " ".join(t.split()) for t in words(figure))
 
 
 def test_one_seed_says_so(studies):
     for name in ("weights", "final_weights", "test_loss", "training_curves", "mixtures"):
         assert any("One seed" in text for text in words(studies["one seed"].draw(name)))
     assert any("over questions, one seed" in " ".join(t.split()) for t in words(studies["one seed"].draw("mtbench")))
-
-
-def test_titles_come_from_the_settings(studies):
-    shown = words(studies["usual"].draw("test_loss", titles={"denoising": "Spoiled answers"}, title="Which is best?"))
-    assert {"Spoiled answers", "multilingual", "Which is best?"} <= shown and "denoising" not in shown
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -231,11 +313,10 @@ def test_unfit_tables_give_one_clear_message(text, message, tmp_path, root):
 
 def test_impossible_settings_are_named(studies):
     usual = studies["usual"]
-    with pytest.raises(UserError, match="experiment nowhere is not in the table, which has denoising, multilingual"):
-        usual.draw("test_loss", "nowhere")
-    settings = {"study": "usual"}
-    with pytest.raises(UserError, match="set `experiment` to one of denoising, multilingual"):
-        import_module("scalebio.figures.weights").draw(usual.table("weights"), settings)
+    with pytest.raises(UserError, match="`experiment` is nowhere; set it to one that the table has: denoising, multi"):
+        usual.draw("weights", "nowhere")
+    with pytest.raises(UserError, match="`experiment` is None; set it to one that the table has: denoising, multi"):
+        import_module("scalebio.figures.final_weights").draw(usual.table("final_weights"), {"study": "usual"})
     with pytest.raises(UserError, match="no rows of stage pretraining; the table has finetuning, reweighting"):
         usual.draw("training_curves", stage="pretraining")
 

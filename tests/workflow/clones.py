@@ -89,12 +89,14 @@ def new_clone(root: Path, path: Path) -> Clone:
         text=True,
     ).stdout
     for name in filter(None, listed.split("\0")):
-        if (root / name).is_file():
+        if (root / name).is_file() or (root / name).is_symlink():
             (path / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(root / name, path / name)
+            shutil.copy2(root / name, path / name, follow_symlinks=False)
     shutil.copy(root / "tests" / "workflow" / "small.yaml", path / STUDY)
     (path / "data").mkdir()
-    rows = [{"prompt": f"Wie heißt die Zahl nach {i}?", "response": f"„{i + 1}“"} for i in range(60)]
+    # Over 1 MB, Snakemake's own limit for comparing files by content, which profiles/default raises.
+    padding = {"ignored": "-" * 20_000}
+    rows = [{"prompt": f"Wie heißt die Zahl nach {i}?", "response": f"„{i + 1}“"} | padding for i in range(60)]
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     (path / "data" / "brought.jsonl").write_text(lines, encoding="utf-8")
     return Clone(path)

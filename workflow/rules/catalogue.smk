@@ -17,9 +17,16 @@ ABOUT_TABLES = {
     "mtbench": "Scores by category and turn, with the judge named",
     "costs": "Time and memory by stage, as measured",
 }
-TABLES = {
-    name: f"{RESULTS}/tables/{name}.csv" for name in ABOUT_TABLES if name != "mtbench" or experiments_with("mtbench")
-}
+LEARNS = {name for name, method in STUDY.methods.items() if method.kind != "uniform"}
+
+
+def learning(*experiments):
+    """Whether any method of the given (default: all) experiments learns weights, so that there are steps to show."""
+    return any(LEARNS & set(STUDY.experiments[name].methods) for name in experiments or STUDY.run)
+
+
+UNMADE = {name for name, made in [("mtbench", experiments_with("mtbench")), ("trajectories", learning())] if not made}
+TABLES = {name: f"{RESULTS}/tables/{name}.csv" for name in ABOUT_TABLES if name not in UNMADE}
 
 
 def table_runs(name):
@@ -32,8 +39,10 @@ def table_runs(name):
 
 
 def table_settings(name):
-    """The `--settings` of one table."""
-    experiments = {
+    """The `--settings` of one table; only the weights stand beside what was planted."""
+    if name != "weights":
+        return as_json(runs=table_runs(name))
+    planted = {
         experiment: {
             "sources": STUDY.experiments[experiment].sources,
             "expected": STUDY.experiments[experiment].expected,
@@ -41,7 +50,7 @@ def table_settings(name):
         }
         for experiment in STUDY.run
     }
-    return as_json(runs=table_runs(name), experiments=experiments, study=STUDY.study)
+    return as_json(runs=table_runs(name), experiments=planted)
 
 
 def benchmark_files():
@@ -64,14 +73,19 @@ def benchmark_files():
     ]
 
 
-LEARNS = [name for name, method in STUDY.methods.items() if method.kind != "uniform"]
+def planted_in(experiment):
+    """Whether a truth was planted that final weights can be held against."""
+    return bool(STUDY.experiments[experiment].expected or corruption(experiment))
 
 
 def figure_list():
-    """Every figure of the study: name → what draws it, from which table, for which experiment, and what it shows."""
+    """Every figure of the study: name → what draws it, from which table, for which experiment, and what it shows.
+
+    `caption` names the caption where it is not that of what draws it.
+    """
     figures = {}
     for experiment in STUDY.run:
-        if set(LEARNS) & set(STUDY.experiments[experiment].methods):
+        if learning(experiment):
             figures[f"{experiment}_weights"] = {
                 "draw": "weights",
                 "table": "trajectories",
@@ -82,7 +96,7 @@ def figure_list():
                 "draw": "final_weights",
                 "table": "weights",
                 "experiment": experiment,
-                "about": "Final weights against the planted truth",
+                "about": "Final weights" + " against the planted truth" * planted_in(experiment),
             }
     figures["test_loss"] = {"draw": "test_loss", "table": "test_loss", "about": "Test loss by method"}
     figures["training_curves"] = {
@@ -91,16 +105,29 @@ def figure_list():
         "stage": "finetuning",
         "about": "Training and validation loss over the steps of fine-tuning",
     }
-    figures["reweighting_curves"] = {
-        "draw": "training_curves",
-        "table": "training_curves",
-        "stage": "reweighting",
-        "about": "L1, L2(w) and L2(u) over the steps of reweighting",
-    }
+    if learning():
+        figures["reweighting_curves"] = {
+            "draw": "training_curves",
+            "caption": "reweighting_curves",
+            "table": "training_curves",
+            "stage": "reweighting",
+            "about": "L1, L2(w) and L2(u) over the steps of reweighting",
+        }
     figures["mixtures"] = {"draw": "mixtures", "table": "mixtures", "about": "Asked against realised shares"}
     if experiments_with("mtbench"):
         figures["mtbench"] = {"draw": "mtbench", "table": "mtbench", "about": "Scores by category and method"}
     return figures
+
+
+def figure_settings(spec):
+    """The `--settings` of one figure."""
+    settings = {key: spec[key] for key in ("experiment", "stage") if key in spec}
+    if "experiment" in spec:
+        settings["sources"] = STUDY.experiments[spec["experiment"]].sources
+    if spec["draw"] == "weights":
+        settings["corruption"] = corruption(spec["experiment"])
+        settings["expected"] = STUDY.experiments[spec["experiment"]].expected
+    return as_json(study=STUDY.study, **settings)
 
 
 FIGURE_LIST = figure_list()

@@ -88,7 +88,7 @@ def base_model(wildcards):
 
 
 def memory_mb(wildcards, attempt):
-    """Memory of a job that holds models; doubled at each retry."""
+    """Memory of a job that holds models; doubled at each attempt under `--retries`."""
     return (2000 if model_of(wildcards).scratch else 8000) * 2 ** (attempt - 1)
 
 

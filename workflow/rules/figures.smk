@@ -15,7 +15,7 @@ for figure, spec in FIGURE_LIST.items():
             png=report(
                 FIGURES[figure],
                 category=spec.get("experiment", "All experiments"),
-                caption=f"../report/{spec['draw']}.rst",
+                caption=f"../report/{spec.get('caption', spec['draw'])}.rst",
                 labels={"figure": spec["about"]},
             ),
             pdf=f"{RESULTS}/figures/{figure}.pdf",
@@ -27,16 +27,13 @@ for figure, spec in FIGURE_LIST.items():
         conda:
             "../../envs/plot.yaml"
         threads: 1
+        resources:
+            mem_mb=1000,
+            runtime=10,
         params:
             launch=launcher,
             draw=spec["draw"],
-            settings=as_json(
-                study=STUDY.study,
-                experiment=spec.get("experiment"),
-                sources=STUDY.experiments[spec["experiment"]].sources if "experiment" in spec else [],
-                corruption=corruption(spec["experiment"]) if "experiment" in spec else None,
-                stage=spec.get("stage"),
-            ),
+            settings=figure_settings(spec),
         shell:
             "{params.launch:q} {input.code[0]} {params.draw} --table {input.table:q} --settings {params.settings:q} "
             "--pdf {output.pdf:q} --png {output.png:q} 2>&1 | tee -i {log:q}"

@@ -28,6 +28,9 @@ for table in RUN_FILES:
         conda:
             "../../envs/plot.yaml"
         threads: 1
+        resources:
+            mem_mb=1000,
+            runtime=10,
         params:
             launch=launcher,
             name=table,
@@ -56,14 +59,20 @@ rule table_costs:
         markdown=f"{RESULTS}/tables/costs.md",
     log:
         f"{LOGS}/make_table/costs.log",
+    # Not among those it reads: `benchmark_files` lists the jobs that cost time.
+    benchmark:
+        f"{BENCHMARKS}/make_table/costs.tsv"
     localrule: True
     conda:
         "../../envs/plot.yaml"
     threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
     params:
         launch=launcher,
         about=ABOUT_TABLES["costs"],
-        settings=as_json(stages=benchmark_files(), study=STUDY.study),
+        settings=as_json(stages=benchmark_files()),
     shell:
         "{params.launch:q} {input.code[0]} costs --settings {params.settings:q} "
         "--csv {output.csv:q} --markdown {output.markdown:q} 2>&1 | tee -i {log:q}"

@@ -48,36 +48,40 @@ def short(text: str, longest: int = LONGEST_NAME) -> str:
     return f"{text[: longest - tail - 1]}…{text[-tail:]}"
 
 
-def ordered(found: Iterable[str], wanted: Sequence[str] | None) -> list[str]:
+def ordered(found: Iterable[str], wanted: Sequence[str] | None = None) -> list[str]:
     """The distinct names in `found`: those in `wanted` first, in its order, then the others as they come."""
     found = list(dict.fromkeys(found))
     return [*(name for name in wanted or [] if name in found), *(name for name in found if name not in (wanted or []))]
 
 
-def only(table: pd.DataFrame, settings: dict) -> pd.DataFrame:
-    """The rows of `settings["experiment"]`, or all where it is not set. Raises UserError when there are none."""
+def one_experiment(table: pd.DataFrame, settings: dict) -> tuple[pd.DataFrame, str]:
+    """The rows of `settings["experiment"]` and its name. Raises UserError where the table has no such rows."""
     wanted = settings.get("experiment")
-    if wanted is None:
-        return table
     rows = table[table["experiment"] == wanted]
     if rows.empty:
         known = ", ".join(dict.fromkeys(table["experiment"]))
-        raise UserError(f"figure settings: experiment {wanted} is not in the table, which has {known}.")
-    return rows
+        raise UserError(f"figure settings: `experiment` is {wanted}; set it to one that the table has: {known}.")
+    return rows, wanted
 
 
-def one_experiment(table: pd.DataFrame, settings: dict) -> tuple[pd.DataFrame, str]:
-    """The rows of the single experiment of a figure and its name; UserError where the choice is open."""
-    rows = only(table, settings)
-    names = list(dict.fromkeys(rows["experiment"]))
-    if len(names) > 1:
-        raise UserError(f"figure settings: set `experiment` to one of {', '.join(names)}.")
-    return rows, names[0]
+def a_series_of_rates(rates: Iterable[float]) -> bool:
+    """Whether sources differ by their corruption rate alone: at least three rates, each of them once.
+
+    Only then is the rate an axis and a colour. With one spoiled source among others, or two sources of the same rate,
+    other differences matter too and each source needs its own colour. An unknown rate (NaN) is no rate.
+    """
+    rates = list(rates)
+    return len(rates) >= 3 and not np.isnan(rates).any() and len(set(rates)) == len(rates)
 
 
-def title_of(experiment: str, settings: dict) -> str:
-    """The reader's name of an experiment: `settings["titles"]`, or its own name."""
-    return (settings.get("titles") or {}).get(experiment, experiment)
+def percent(rate: float) -> str:
+    """A rate between 0 and 1 as a percentage."""
+    return f"{100 * rate:.3g}%"
+
+
+def with_rate(source: str, rate: float) -> str:
+    """The name of a source, and what part of it was spoiled if any was; NaN counts as none."""
+    return f"{source}, {percent(rate)} spoiled" if rate > 0 else source
 
 
 def panel_title(axes: Axes, text: str) -> None:
@@ -222,7 +226,7 @@ def finish(figure: Figure, settings: dict, title: str, note: str, entries: Seque
     """
     FigureCanvasAgg(figure)  # measures text; becomes the figure's canvas
     width, height = figure.get_size_inches()
-    title_lines = textwrap.wrap(settings.get("title") or title, int(width * 13)) if title else []
+    title_lines = textwrap.wrap(title, int(width * 13)) if title else []
     characters = int(width * 72 / (NOTE_SIZE * 0.53))
     note_lines = textwrap.wrap(note, characters)
     corner = f"study: {settings['study']}" if settings.get("study") else ""

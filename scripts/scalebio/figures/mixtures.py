@@ -33,17 +33,13 @@ def draw_panel(axes: Axes, rows: pd.DataFrame, sources: list[str], limit: float)
 
 
 def draw(table: pd.DataFrame, settings: dict) -> Figure:
-    """One row of panels an experiment, one panel a method.
-
-    Settings: study, and optionally experiment, experiments (order), sources (order), methods (order), titles, title.
-    """
-    rows = house.only(table, settings)
-    experiments = house.ordered(rows["experiment"], settings.get("experiments"))
+    """One row of panels an experiment, one panel a method. Settings: study."""
+    experiments = house.ordered(table["experiment"])
     blocks = []  # one a line of panels: experiment, its methods on this line, its sources
     for name in experiments:
-        part = rows[rows["experiment"] == name]
-        sources = house.ordered(part["source"], settings.get("sources"))
-        methods = house.ordered(part["method"], settings.get("methods"))
+        part = table[table["experiment"] == name]
+        sources = house.ordered(part["source"])
+        methods = house.ordered(part["method"])
         for first in range(0, len(methods), MOST_ACROSS):
             blocks.append((name, methods[first : first + MOST_ACROSS], sources))
     across = max(len(methods) for _, methods, _ in blocks)
@@ -51,10 +47,10 @@ def draw(table: pd.DataFrame, settings: dict) -> Figure:
     figure = Figure(figsize=(house.COLUMN if across == 1 else house.DOUBLE, sum(heights) + 0.2), layout="constrained")
     grid = figure.subplots(len(blocks), across, squeeze=False, height_ratios=heights)
     for line, (name, methods, sources) in zip(grid, blocks, strict=True):
-        part = rows[rows["experiment"] == name]
+        part = table[table["experiment"] == name]
         for axes, method in zip(line, methods, strict=False):
             draw_panel(axes, part[part["method"] == method], sources, min(1.04, 1.06 * part[list(MARKS)].max().max()))
-            label = method if len(experiments) == 1 else f"{house.title_of(name, settings)}: {method}"
+            label = method if len(experiments) == 1 else f"{name}: {method}"
             house.panel_title(axes, label)
             axes.set_yticks(range(len(sources)), [house.short(source, 34) for source in sources])
             axes.yaxis.set_tick_params(labelleft=axes is line[0])
@@ -64,9 +60,9 @@ def draw(table: pd.DataFrame, settings: dict) -> Figure:
         column = [line[index] for line in grid if line[index].figure is not None]
         column[-1].set_xlabel("share of the mixture")
     entries = [(house.marker(colour, shape, **look), label) for label, colour, shape, look in MARKS.values()]
-    seeds = rows["seed"].nunique()
+    seeds = table["seed"].nunique()
     note = f"Means over {seeds} seeds." if seeds > 1 else "One seed."
-    if (rows["max_repeats"] > 1).any():
+    if (table["max_repeats"] > 1).any():
         note += " ×k: a row of this source stands in the mixture up to k times."
-    title = f"{house.title_of(experiments[0], settings)}: mixtures" if len(experiments) == 1 else "Mixtures"
+    title = f"{experiments[0]}: mixtures" if len(experiments) == 1 else "Mixtures"
     return house.finish(figure, settings, title, note, entries)

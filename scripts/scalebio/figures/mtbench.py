@@ -60,18 +60,14 @@ def draw_panel(axes: Axes, rows: pd.DataFrame, categories: list[str], styles: di
 
 
 def draw(table: pd.DataFrame, settings: dict) -> Figure:
-    """One panel an experiment, one below the other; each has one judge and one set of questions.
-
-    Settings: study, and optionally experiment, experiments (order), methods (order), categories (order), titles, title.
-    """
-    rows = house.only(table, settings)
-    experiments = house.ordered(rows["experiment"], settings.get("experiments"))
-    origins = {name: provenance(rows[rows["experiment"] == name]) for name in experiments}
-    rows, meaning = over_turns(rows)
-    styles = house.method_styles(house.ordered(rows["method"], settings.get("methods")))
+    """One panel an experiment, one below the other; each has one judge and one set of questions. Settings: study."""
+    experiments = house.ordered(table["experiment"])
+    origins = {name: provenance(table[table["experiment"] == name]) for name in experiments}
+    rows, meaning = over_turns(table)
+    styles = house.method_styles(house.ordered(rows["method"]))
     panels = {}
     for name in experiments:
-        found = house.ordered(rows[rows["experiment"] == name]["category"], settings.get("categories"))
+        found = house.ordered(rows[rows["experiment"] == name]["category"])
         panels[name] = [category for category in found if category != ALL] + [ALL] * (ALL in found)
     heights = [0.35 + len(found) * (0.14 + 0.09 * len(styles)) for found in panels.values()]
     longest = max(len(house.short(category)) for found in panels.values() for category in found)
@@ -81,7 +77,7 @@ def draw(table: pd.DataFrame, settings: dict) -> Figure:
     for axes, (name, categories) in zip(grid, panels.items(), strict=True):
         draw_panel(axes, rows[rows["experiment"] == name], categories, styles)
         if len(panels) > 1:
-            house.panel_title(axes, house.title_of(name, settings))
+            house.panel_title(axes, name)
     grid[-1].set_xlabel("score (1 to 10)")
     one = len(set(origins.values())) == 1
     judged = origins[experiments[0]] if one else " ".join(f"{name}: {text}" for name, text in origins.items())
@@ -91,9 +87,7 @@ def draw(table: pd.DataFrame, settings: dict) -> Figure:
     )
     if seeds.min() == 1 < seeds.max():
         bars = "mean and 95% t-interval over seeds; with one seed over questions"
-    title = (
-        f"{house.title_of(experiments[0], settings)}: score by category" if len(panels) == 1 else "Score by category"
-    )
+    title = f"{experiments[0]}: score by category" if len(panels) == 1 else "Score by category"
     small = " Small marks: seeds." if seeds.max() > 1 else ""
     entries = [(house.marker(colour, shape), method) for method, (colour, shape) in styles.items()]
     return house.finish(figure, settings, title, f"{judged} Mark and bar: {bars}; {meaning}.{small}", entries)

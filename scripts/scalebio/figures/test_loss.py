@@ -27,17 +27,16 @@ def draw_panel(axes: Axes, rows: pd.DataFrame, quantity: str, styles: dict, scal
 
 
 def draw(table: pd.DataFrame, settings: dict) -> Figure:
-    """Settings: study, and optionally experiment, experiments (order), methods (order), titles, title."""
-    rows = house.only(table, settings)
-    names = house.ordered(rows["experiment"], settings.get("experiments"))
-    styles = house.method_styles(house.ordered(rows["method"], settings.get("methods")))
-    quantities = ["test_loss"] + (["accuracy"] if rows["accuracy"].notna().any() else [])
+    """One column of panels an experiment. Settings: study."""
+    names = house.ordered(table["experiment"])
+    styles = house.method_styles(house.ordered(table["method"]))
+    quantities = ["test_loss"] + (["accuracy"] if table["accuracy"].notna().any() else [])
     figure, grid = house.panels(len(names), len(quantities), 1.75)
     panel_width = figure.get_size_inches()[0] / min(len(names), 3) - 0.6
     crowded = max(len(method) for method in styles) * 0.065 * len(styles) > panel_width
     for index, (name, column) in enumerate(zip(names, grid, strict=True)):
-        part = rows[rows["experiment"] == name]
-        house.panel_title(column[0], house.title_of(name, settings))
+        part = table[table["experiment"] == name]
+        house.panel_title(column[0], name)
         draw_panel(column[0], part, "test_loss", styles, 1.0, crowded)
         if index % 3 == 0:
             column[0].set_ylabel("test loss\n(nats per token)")
@@ -51,7 +50,7 @@ def draw(table: pd.DataFrame, settings: dict) -> Figure:
             column[1].text(
                 0.5, 0.5, "accuracy not measured", ha="center", color=house.MUTED, transform=column[1].transAxes
             )
-    seeds = rows.groupby(["experiment", "method"])["seed"].nunique()
+    seeds = table.groupby(["experiment", "method"])["seed"].nunique()
     count = str(seeds.max()) if seeds.nunique() == 1 else f"{seeds.min()} to {seeds.max()}"
     drawn = (
         f"Points: {count} seeds; tick and bar: mean with 95% t-interval over seeds." if seeds.max() > 1 else "One seed."

@@ -1,4 +1,7 @@
-"""Losses over steps, by method with a seed band: one column of panels an experiment, one row a kind of loss."""
+"""Losses over steps, by method with a seed band: one column of panels an experiment, one row a kind of loss.
+
+A line of a single step is a point, its band a bar.
+"""
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -19,22 +22,15 @@ SPLITS = {
 
 
 def draw(table: pd.DataFrame, settings: dict) -> Figure:
-    """Settings: study, and optionally stage ("finetuning", the default, or "reweighting"), experiment, experiments
-    (order), methods (order), titles, title.
-    """
+    """Settings: study, and stage: "finetuning" (the default) or "reweighting"."""
     stage = settings.get("stage", "finetuning")
-    rows = house.only(table, settings)
-    rows = rows[rows["stage"] == stage]
+    rows = table[table["stage"] == stage]
     if rows.empty:
         known = ", ".join(dict.fromkeys(table["stage"]))
         raise UserError(f"figure training_curves: no rows of stage {stage}; the table has {known}.")
-    # A method that takes no steps here has no curve.
-    rows = rows[rows.groupby(["experiment", "method", "split"])["step"].transform("nunique") > 1]
-    if rows.empty:
-        raise UserError(f"figure training_curves: stage {stage} has one step only; there is no curve to draw.")
-    names = house.ordered(rows["experiment"], settings.get("experiments"))
+    names = house.ordered(rows["experiment"])
     splits = house.ordered(rows["split"], list(SPLITS))
-    styles = house.method_styles(house.ordered(rows["method"], settings.get("methods")))
+    styles = house.method_styles(house.ordered(rows["method"]))
     figure, grid = house.panels(len(names), len(splits), 1.5)
     for index, (name, column) in enumerate(zip(names, grid, strict=True)):
         for axes, split in zip(column, splits, strict=True):
@@ -45,18 +41,27 @@ def draw(table: pd.DataFrame, settings: dict) -> Figure:
                     continue
                 # A marker for each of the first, middle and last thirds tells lines apart without colour.
                 marks = {"marker": shape, "markersize": 3, "markevery": max(1, len(band) // 3)}
-                axes.fill_between(band.index, band["min"], band["max"], color=colour, alpha=0.2, linewidth=0)
+                if len(band) == 1:
+                    axes.vlines(band.index, band["min"], band["max"], color=colour, alpha=0.4, linewidth=2)
+                else:
+                    axes.fill_between(band.index, band["min"], band["max"], color=colour, alpha=0.2, linewidth=0)
                 axes.plot(band.index, band["mean"], color=colour, linewidth=1.1, **marks)
             axes.yaxis.set_major_locator(MaxNLocator(5))
             axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
             if index % 3 == 0:
                 axes.set_ylabel(f"{SPLITS.get(split, split)}\n(nats per token)")
-        house.panel_title(column[0], house.title_of(name, settings))
+        house.panel_title(column[0], name)
         column[-1].set_xlabel("outer step" if stage == "reweighting" else "optimiser step")
     entries = [
         (Line2D([], [], color=colour, marker=shape, markersize=3), name) for name, (colour, shape) in styles.items()
     ]
     seeds = rows["seed"].nunique()
-    drawn = f"Line: mean over {seeds} seeds; band: lowest to highest seed." if seeds > 1 else "One seed, so no band."
+    many = rows.groupby(["experiment", "method", "split"])["step"].nunique() > 1
+    mean, span = (
+        ("Line", "band") if many.all() else ("Line or point", "band or bar") if many.any() else ("Point", "bar")
+    )
+    drawn = (
+        f"{mean}: mean over {seeds} seeds; {span}: lowest to highest seed." if seeds > 1 else f"One seed, so no {span}."
+    )
     title = {"finetuning": "Loss while fine-tuning", "reweighting": "Losses while learning weights"}.get(stage, stage)
     return house.finish(figure, settings, title, f"{drawn}{house.SCALES}", entries)

@@ -43,11 +43,13 @@ def load_metrics(path: str) -> dict:
 
 def load_mixture(path: str) -> dict:
     """mixture.json, checked: every source has every field."""
-    data = _json_with(path, "sources")
+    data = _json_with(path, "sources", "truncated")
     for source, facts in data["sources"].items():
         missing = [key for key in runs.MIXTURE_FIELDS if key not in facts]
         if missing:
             raise UserError(f"{path}: sources.{source} has no {', '.join(missing)}. Run the mixture rule again.")
+        if source not in data["truncated"]:
+            raise UserError(f"{path}: truncated has no {source}. Run the mixture rule again.")
     return data
 
 
@@ -76,13 +78,6 @@ LOADERS: dict[str, dict[str, Callable]] = {
     "mixtures": {"mixture": load_mixture},
     "costs": {},
 }
-
-
-def paths(name: str, settings: dict) -> list[str]:
-    """Every file that the table `name` reads under these settings."""
-    if name == "costs":
-        return [stage["path"] for stage in settings.get("stages", [])]
-    return [run[key] for key in LOADERS[name] for run in settings.get("runs", []) if run.get(key)]
 
 
 def collect(name: str, settings: dict) -> dict[str, list[tuple[Run, object]]]:
@@ -128,7 +123,6 @@ def build(name: str, settings: dict) -> pd.DataFrame:
         (data,) = found.values()
         frame = getattr(runs, name)(data)
     if frame.empty:
-        raise UserError(
-            f"table {name}: the files were read but hold no matching rows: {', '.join(paths(name, settings))}"
-        )
+        read = [run[key] for key in LOADERS[name] for run in settings["runs"] if run.get(key)]
+        raise UserError(f"table {name}: the files were read but hold no matching rows: {', '.join(read)}")
     return frame

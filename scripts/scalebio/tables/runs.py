@@ -67,26 +67,28 @@ def trajectories(runs: list[tuple[Run, pd.DataFrame]]) -> pd.DataFrame:
     return _stack(frames, [*IDENTITY, "step", "source", "weight"])
 
 
-def planted(truth: dict[str, float] | None, sources: Iterable[str], fill: bool) -> dict[str, float]:
-    """The planted number of each source; sources left out count as 0 if `fill`, otherwise as unknown (NaN)."""
-    truth = truth or {}
-    return {source: float(truth.get(source, 0.0 if truth and fill else np.nan)) for source in sources}
+def planted(truth: dict[str, float] | None, sources: Iterable[str]) -> dict[str, float]:
+    """The planted number of each source: as given, 0 for a source that is left out, NaN for all where none is given.
+
+    Left out means 0 for both kinds of truth: nothing of that source was spoiled, and expected shares sum to 1 without
+    it (`scalebio.study_checks` sees to that).
+    """
+    return {source: float(truth.get(source, 0.0)) if truth else np.nan for source in sources}
 
 
 def weights(runs: list[tuple[Run, dict]], experiments: dict[str, dict]) -> pd.DataFrame:
     """Final weight of every source beside its planted corruption rate and expected weight, empty where there is none.
 
-    Takes weights.json and {experiment: {"sources", "corruption", "expected"}}. In an experiment with planted
-    corruption a source that is not listed is clean; expected weights that add up to 1 leave 0 for the others.
+    Takes weights.json and {experiment: {"sources", "corruption", "expected"}}. Neither truth is inferred from the
+    other: spoiled sources say nothing about the shares that the rest should get.
     """
     rows = []
     for run, data in runs:
         facts = experiments.get(run.experiment, {})
         learned = data["weights"]
         sources = [*facts.get("sources", []), *(name for name in learned if name not in facts.get("sources", []))]
-        corruption = planted(facts.get("corruption"), sources, fill=True)
-        whole = abs(sum((facts.get("expected") or {}).values()) - 1) < 1e-6
-        expected = planted(facts.get("expected"), sources, fill=whole)
+        corruption = planted(facts.get("corruption"), sources)
+        expected = planted(facts.get("expected"), sources)
         for source in sources:
             if source not in learned:
                 raise UserError(
@@ -137,13 +139,20 @@ def mtbench(runs: list[tuple[Run, pd.DataFrame]]) -> pd.DataFrame:
 
 
 def mixtures(runs: list[tuple[Run, dict]]) -> pd.DataFrame:
-    """Asked and realised share of every source in the drawn mixture, in rows and in tokens, and its repeats."""
+    """Asked and realised share of every source in the drawn mixture, in rows and in tokens, its repeats, and how many
+    of its rows were cut at the model's max_length (`truncated`).
+    """
     rows = [
-        {**run.columns, "source": source, **{column: facts[key] for key, column in MIXTURE_FIELDS.items()}}
+        {
+            **run.columns,
+            "source": source,
+            **{column: facts[key] for key, column in MIXTURE_FIELDS.items()},
+            "truncated": data["truncated"][source],
+        }
         for run, data in runs
         for source, facts in data["sources"].items()
     ]
-    return pd.DataFrame(rows, columns=[*IDENTITY, "source", *MIXTURE_FIELDS.values()])
+    return pd.DataFrame(rows, columns=[*IDENTITY, "source", *MIXTURE_FIELDS.values(), "truncated"])
 
 
 def costs(benchmarks: list[tuple[str, pd.DataFrame]]) -> pd.DataFrame:

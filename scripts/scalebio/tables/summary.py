@@ -14,6 +14,7 @@ from scalebio.tables.runs import STEPS_KEPT
 
 LOSS_UNIT = "nats per answer token"
 MISSING = "–"
+BASELINE = "uniform"
 
 
 def name(text: object) -> str:
@@ -89,17 +90,18 @@ def weights(frame: pd.DataFrame) -> str:
         sections.append((name(experiment), grid(header, rows)))
     text = (
         "Share of each source in the learned mixture. Range: smallest and largest over seeds (not an interval). "
-        "Corruption and expected weight are planted, never shown to a method; a dash: none planted."
+        "Corruption (share of answers spoiled on purpose) and expected weight are planted, never shown to a method; a dash: "
+        "none planted in this experiment."
     )
     return document("Final source weights", text, sections)
 
 
-def _against(part: pd.DataFrame, quantity: str, baseline: str, lower_is_better: bool) -> str:
+def _against_baseline(part: pd.DataFrame, quantity: str, lower_is_better: bool) -> str:
     values = {
         method: lines.set_index("seed")[quantity].dropna().to_dict()
         for method, lines in part.groupby("method", sort=False)
     }
-    base = values.get(baseline, {})
+    base = values.get(BASELINE, {})
     rows = []
     for method, by_seed in values.items():
         if not by_seed:
@@ -107,7 +109,7 @@ def _against(part: pd.DataFrame, quantity: str, baseline: str, lower_is_better: 
         mean = statistics.mean_interval(list(by_seed.values()))
         cells = [name(method), str(mean.n), number(mean.mean), span(mean.low, mean.high)]
         cells.append(number(statistics.spread(list(by_seed.values()))))
-        if method == baseline or not set(by_seed) & set(base):
+        if method == BASELINE or not set(by_seed) & set(base):
             cells += [MISSING] * 4
         else:
             gap = statistics.paired_difference(by_seed, base, lower_is_better=lower_is_better)
@@ -115,17 +117,17 @@ def _against(part: pd.DataFrame, quantity: str, baseline: str, lower_is_better: 
             cells += [number(gap.mean, sign=True), span(gap.low, gap.high, sign=True), gap.verdict]
             cells.append("one seed" if gap.n == 1 else ("yes" if beyond else "no"))
         rows.append(cells)
-    header = ["method", "seeds", "mean", "95 % interval", "spread over seeds", f"minus {name(baseline)}"]
+    header = ["method", "seeds", "mean", "95 % interval", "spread over seeds", f"minus {name(BASELINE)}"]
     return grid([*header, "95 % interval of that", "verdict", "gap exceeds spread"], rows)
 
 
-def test_loss(frame: pd.DataFrame, baseline: str = "uniform") -> str:
+def test_loss(frame: pd.DataFrame) -> str:
     """Test loss and accuracy of every method against the baseline."""
     sections = []
     for experiment, part in _by_experiment(frame):
-        sections.append((f"{name(experiment)}: test loss", _against(part, "test_loss", baseline, True)))
+        sections.append((f"{name(experiment)}: test loss", _against_baseline(part, "test_loss", True)))
         if part["accuracy"].notna().any():
-            sections.append((f"{name(experiment)}: accuracy", _against(part, "accuracy", baseline, False)))
+            sections.append((f"{name(experiment)}: accuracy", _against_baseline(part, "accuracy", False)))
     text = (
         f"Test loss in {LOSS_UNIT} (lower is better) and task accuracy (share of right answers, higher is better). "
         "Intervals: Student t over seeds; differences are paired by seed; the verdict says whether their interval "
@@ -180,13 +182,15 @@ def mixtures(frame: pd.DataFrame) -> str:
         rows = []
         for (method, source), lines in part.groupby(["method", "source"], sort=False):
             shares = [number(lines[column].mean()) for column in ("asked_share", "row_share", "token_share")]
-            counts = [f"{lines[column].mean():.1f}" for column in ("rows", "available_rows")]
+            counts = [f"{lines[column].mean():.1f}" for column in ("rows", "truncated", "available_rows")]
             rows.append([name(source), name(method), *shares, *counts, f"{lines['max_repeats'].max():.0f}"])
-        header = ["source", "method", "asked share", "row share", "token share", "rows", "available", "most repeats"]
+        header = ["source", "method", "asked share", "row share", "token share", "rows", "truncated", "available"]
+        header.append("most repeats")
         sections.append((name(experiment), grid(header, rows)))
     text = (
         "What the drawn mixture holds: the share asked for by the weights, the share it got in rows and in tokens "
-        "(means over seeds), and how often its most repeated row stands in it (largest over seeds)."
+        "(means over seeds), how many of the rows were cut at the model's max_length (truncated; mean over seeds), and "
+        "how often its most repeated row stands in it (largest over seeds)."
     )
     return document("Mixtures asked and drawn", text, sections)
 
@@ -206,8 +210,6 @@ def costs(frame: pd.DataFrame) -> str:
     )
 
 
-def render(table: str, frame: pd.DataFrame, settings: dict) -> str:
-    """The Markdown of `table`. The baseline of comparisons is `settings["baseline"]`, "uniform" if unset."""
-    if table == "test_loss":
-        return test_loss(frame, settings.get("baseline", "uniform"))
+def render(table: str, frame: pd.DataFrame) -> str:
+    """The Markdown of `table`."""
     return globals()[table](frame)
