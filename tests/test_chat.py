@@ -71,6 +71,21 @@ def test_a_tokenizer_without_chat_template_is_refused(tiny):
         encode([QUESTION, ANSWER], tokenizer, 64)
 
 
+def test_an_answer_to_nothing_is_refused(tiny):
+    for messages in ([ANSWER, QUESTION, ANSWER], [ANSWER, ANSWER]):
+        with pytest.raises(UserError, match="source x, row 3: its conversation begins with the assistant"):
+            encode(messages, tiny[1], 64, name="source x, row 3")
+
+
+def test_a_template_that_refuses_a_conversation_names_the_row(tiny):
+    import copy
+
+    tokenizer = copy.deepcopy(tiny[1])
+    tokenizer.chat_template = "{{ raise_exception('no system role') }}"
+    with pytest.raises(UserError, match="source x, row 3: the chat template refuses this conversation: no system role"):
+        encode([QUESTION, ANSWER], tokenizer, 64, name="source x, row 3")
+
+
 def test_source_index_is_kept(tiny):
     assert encode([QUESTION, ANSWER], tiny[1], 64, source=3).source == 3
     assert encode([QUESTION, ANSWER], tiny[1], 64).ids.dtype == np.int64

@@ -1,9 +1,12 @@
 """Generators: same name same rows, distinct prompts, answers their scorers accept, and languages that stay apart."""
 
 import datetime
+import inspect
 import json
+import re
 import subprocess
 import sys
+import typing
 
 import pytest
 
@@ -132,6 +135,33 @@ def test_english_dates_and_percentages_are_right():
         assert float(percentage.removesuffix("%")) == pytest.approx(100 * float(number))
 
 
-def test_an_unknown_language_names_the_known_ones():
-    with pytest.raises(UserError, match="no templates for language `tlh`. Known are de, en"):
-        generators.generate("s", Cldr(kind="cldr", language="tlh"), 5, 0)
+def test_the_configuration_knows_exactly_the_languages_there_are():
+    assert set(typing.get_args(Cldr.model_fields["language"].annotation)) == set(cldr.PROMPTS)
+
+
+def test_every_scorer_of_the_installed_package_that_may_run_text_is_listed():
+    """Model output must never be executed; a new release of the package with one more such scorer fails here."""
+    from reasoning_gym.factory import DATASETS
+
+    runs_text = re.compile(r"\b(eval|exec|parse_expr|sympify)\(")
+    found = set()
+    for task, (dataset, _) in DATASETS.items():
+        scorer = dataset.score_answer
+        if runs_text.search(inspect.getsource(scorer)):
+            found.add(task)
+    assert found and found <= generators.RUNS_TEXT_AS_CODE, found - generators.RUNS_TEXT_AS_CODE
+
+
+def test_text_of_such_a_task_is_never_run(tmp_path):
+    spec = ReasoningGym(kind="reasoning_gym", tasks={"string_insertion": {}})
+    assert all(record.checker is None for record in generators.generate("s", spec, 3, 0))
+    checker = json.dumps({"dataset": "string_insertion", "entry": {"answer": "A", "metadata": {}}})
+    trap = tmp_path / "run"
+    with pytest.raises(UserError, match="may run an answer as Python code"):
+        generators.score_answer(checker, f"[open({str(trap)!r}, 'w')]")
+    assert not trap.exists()
+
+
+def test_a_scorer_that_raises_scores_zero():
+    spec = ReasoningGym(kind="reasoning_gym", tasks={"prime_factorization": {}})
+    assert generators.score_answer(generators.generate("s", spec, 1, 0)[0].checker, "x") == 0.0

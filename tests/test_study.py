@@ -159,6 +159,29 @@ def test_a_good_study_loads():
             {"claen": 1},
             "experiments.first.expected: `claen` is not one of the experiment's sources; did you mean `clean`?",
         ),
+        (
+            "finetuning",
+            {"rows": 10, "batch": 16, "learning_rate": 0.001},
+            "finetuning.rows: rows × epochs = 10, fewer than batch = 16, so not one step could be made; raise it or lower"
+            " the batch",
+        ),
+        (
+            "methods.scalebio",
+            {"kind": "scalebio", "steps": 2, "learning_rate": 0.001, "prune_below": 0.5},
+            "methods.scalebio.prune_below: 0.5 is not below 1/2, an even share of the 2 sources of experiments.first:"
+            " all weights could become 0; lower it",
+        ),
+        (
+            "evaluations.accuracy.max_new_tokens",
+            4096,
+            "evaluations.accuracy.max_new_tokens: 4096 leaves no room for a question in models.tiny.max_length = 64,"
+            " where experiments.first asks them; lower the first or raise the second",
+        ),
+        (
+            "experiments.models",
+            {"sources": ["clean", "noisy"], "reference": "goal", "model": "tiny", "methods": ["even"], "seeds": [0]},
+            "experiments.models: `models` is a folder of the results in its own right; give the experiment another name",
+        ),
         ("offline_data", "nowhere", "offline_data: there is no folder nowhere (looked in {here})"),
         (
             "sources.noisy",
