@@ -51,7 +51,7 @@ def test_signals_unwind_and_end_with_status_130(start, number):
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
     assert out == "tidied\n"
-    assert err == "stopped before the end: nothing was written under a final name\n"
+    assert err == "stopped before the end; the next run starts this job again\n"
     assert process.returncode == 130
 
 

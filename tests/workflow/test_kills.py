@@ -108,7 +108,7 @@ def test_ctrl_c_stops_everything_cleanly_and_the_next_run_goes_on(started, finis
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(120) != 0
     assert not job.is_running()
-    assert "stopped before the end: nothing was written under a final name" in log(clone)
+    assert "stopped before the end; the next run starts this job again" in log(clone)
     assert "Traceback" not in log(clone)
     nothing_half_written(clone)
     goes_on(clone, finished)
