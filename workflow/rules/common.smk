@@ -141,3 +141,20 @@ def pool_sources(wildcards):
 def warm_up_start(wildcards):
     """What warm-up starts from: nothing for a model from scratch, else the fetched model."""
     return [] if model_of(wildcards).scratch else f"{RESULTS}/models/{wildcards.model}/provenance.json"
+
+
+def model_files(wildcards):
+    """The files of a model that lies in a local folder, so that a change of their content is seen."""
+    path = STUDY.models[wildcards.model].path
+    return sorted(str(file) for file in Path(path).iterdir() if file.is_file()) if path else []
+
+
+def source_settings(wildcards):
+    """What one source's rows depend on: not `max_repeat`, which only mixtures heed, nor a folder it does not read."""
+    source = STUDY.sources[wildcards.source]
+    return as_json(
+        name=wildcards.source,
+        source=source.model_dump(mode="json", exclude_none=True, exclude={"max_repeat"}),
+        # Also without `local`: the job then stops instead of going to the hub.
+        offline_data=STUDY.offline_data if source.hub else None,
+    )

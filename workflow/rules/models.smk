@@ -3,12 +3,6 @@
 # in: hub, wheel or folder; pool; mixture   out: models/<model>/, <experiment>/<model>/base/, <run>/model/
 
 
-def model_files(wildcards):
-    """The files of a model that lies in a local folder, so that a change of their content is seen."""
-    path = STUDY.models[wildcards.model].path
-    return sorted(str(file) for file in Path(path).iterdir() if file.is_file()) if path else []
-
-
 rule fetch_model:
     """Bring a pretrained model here: hub at a pinned commit, local folder, or a wheel (dequantised once)."""
     input:

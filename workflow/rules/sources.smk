@@ -5,17 +5,6 @@
 HUB_SOURCES = [name for name, source in STUDY.sources.items() if source.hub and not STUDY.offline_data]
 
 
-def source_settings(wildcards):
-    """What one source's rows depend on: not `max_repeat`, which only mixtures heed, nor a folder it does not read."""
-    source = STUDY.sources[wildcards.source]
-    return as_json(
-        name=wildcards.source,
-        source=source.model_dump(mode="json", exclude_none=True, exclude={"max_repeat"}),
-        # Also without `local`: the job then stops instead of going to the hub.
-        offline_data=STUDY.offline_data if source.hub else None,
-    )
-
-
 rule fetch_source:
     """Read, check and, where asked, spoil the rows of one source."""
     input:
