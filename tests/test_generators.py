@@ -3,9 +3,9 @@
 import datetime
 import inspect
 import json
-import re
 import subprocess
 import sys
+import types
 import typing
 
 import pytest
@@ -139,23 +139,54 @@ def test_the_configuration_knows_exactly_the_languages_there_are():
     assert set(typing.get_args(Cldr.model_fields["language"].annotation)) == set(cldr.PROMPTS)
 
 
+def names(code):
+    """Every global and attribute name in a function's code, inner functions included."""
+    inner = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
+    return set(code.co_names).union(*map(names, inner))
+
+
+def may_run_text(dataset):
+    """Whether a task's scorer, or a helper of the package that it may call, names something that runs text as code.
+
+    Over-careful: whatever has a name that the code mentions counts as called, any use of sympy as parsing, and handing
+    the answer on to another scorer as running it.
+    """
+    runs = {"eval", "exec", "sympify", "parse_expr", "parse_latex", "lambdify", "system", "subprocess", "pickle"}
+    waiting, seen = [dataset.score_answer], set()
+    while waiting:
+        function = inspect.unwrap(waiting.pop())
+        if function in seen:
+            continue
+        seen.add(function)
+        scope = function.__globals__
+        classes = [dataset, *(value for value in scope.values() if isinstance(value, type))]
+        for name in names(function.__code__):
+            holders = [cls for cls in classes if cls.__module__.startswith("reasoning_gym") and hasattr(cls, name)]
+            found = [inspect.getattr_static(cls, name) for cls in holders] + [
+                scope[key] for key in {name} & scope.keys()
+            ]
+            found = [getattr(value, "__func__", getattr(value, "fget", value)) for value in found]
+            homes = [getattr(value, "__module__", None) or getattr(value, "__name__", "") for value in found]
+            own = [value for value, home in zip(found, homes, strict=True) if home.startswith("reasoning_gym")]
+            if (name in runs and not own) or name == "score_answer" or any(h.split(".")[0] == "sympy" for h in homes):
+                return True
+            own += [inner for cls in own if isinstance(cls, type) for inner in vars(cls).values()]
+            waiting += [value for value in own if isinstance(value, types.FunctionType)]
+    return False
+
+
 def test_every_scorer_of_the_installed_package_that_may_run_text_is_listed():
     """Model output must never be executed; a new release of the package with one more such scorer fails here."""
+    generators._import_reasoning_gym()
     from reasoning_gym.factory import DATASETS
 
-    runs_text = re.compile(r"\b(eval|exec|parse_expr|sympify)\(")
-    found = set()
-    for task, (dataset, _) in DATASETS.items():
-        scorer = dataset.score_answer
-        if runs_text.search(inspect.getsource(scorer)):
-            found.add(task)
-    assert found and found <= generators.RUNS_TEXT_AS_CODE, found - generators.RUNS_TEXT_AS_CODE
+    assert {task for task, (dataset, _) in DATASETS.items() if may_run_text(dataset)} == generators.RUNS_TEXT_AS_CODE
 
 
-def test_text_of_such_a_task_is_never_run(tmp_path):
-    spec = ReasoningGym(kind="reasoning_gym", tasks={"string_insertion": {}})
-    assert all(record.checker is None for record in generators.generate("s", spec, 3, 0))
-    checker = json.dumps({"dataset": "string_insertion", "entry": {"answer": "A", "metadata": {}}})
+@pytest.mark.parametrize("task", sorted(generators.RUNS_TEXT_AS_CODE - {"composite"}))
+def test_text_of_such_a_task_is_never_run(task, tmp_path):
+    assert all(record.answered and record.checker is None for record in gym("s", 3, **{task: {}}))
+    checker = json.dumps({"dataset": task, "entry": {"answer": "A", "metadata": {}}})
     trap = tmp_path / "run"
     with pytest.raises(UserError, match="may run an answer as Python code"):
         generators.score_answer(checker, f"[open({str(trap)!r}, 'w')]")

@@ -148,11 +148,21 @@ def test_the_entry_point_writes_both_files_or_neither(root, tmp_path, rows_file)
     done = fetch(root, tmp_path, {"file": str(rows_file), "corrupt": {"rate": 1}})
     assert done.returncode == 0 and "100 rows" in done.stdout, done.stderr
     assert len(records.read(tmp_path / "out.parquet")) == 100
-    assert json.loads((tmp_path / "out.json").read_text())["corrupted_rows"] == 100
+    manifest = json.loads((tmp_path / "out.json").read_text())
+    assert manifest["corrupted_rows"] == 100
+    provenance = manifest["provenance"]
+    assert provenance["settings"]["name"] == "s" and str(root) not in json.dumps(provenance)
+    assert provenance["inputs"] == {"file": {"path": str(rows_file), "sha256": manifest["origin"]["sha256"]}}
     (tmp_path / "out.parquet").unlink()
     failed = fetch(root, tmp_path, {"file": "nowhere.json"})
     assert failed.returncode == 2 and failed.stderr.startswith("error: source `s`: there is no file nowhere.json")
     assert not (tmp_path / "out.parquet").exists()
+
+
+def test_a_generated_source_has_no_input_file(root, tmp_path):
+    done = fetch(root, tmp_path, {"generator": {"kind": "cldr", "language": "de"}, "rows": 5})
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "out.json").read_text())["provenance"]["inputs"] == {}
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Study files: valid ones load; everything wrong with a bad one is listed at once, with path and suggestion."""
 
 import copy
+import re
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import yaml
 from scalebio.config import Study
 from scalebio.errors import UserError
 from scalebio.study import check_files, duplicate_keys, load_study
+from scalebio.study_checks import RESULT_FOLDERS
 
 GOOD = """
 study: demo
@@ -178,6 +180,12 @@ def test_a_good_study_loads():
             " where experiments.first asks them; lower the first or raise the second",
         ),
         (
+            "sources.noisy.generator",
+            {"kind": "cldr", "language": "tlh"},
+            "sources.noisy.generator.language: expected 'de', 'en', 'es', 'fr', 'it', 'nl', 'pt' or 'ru'; found 'tlh';"
+            " known are `de`, `en`, `es`, `fr`, `it`, `nl`, `pt`, `ru`",
+        ),
+        (
             "experiments.models",
             {"sources": ["clean", "noisy"], "reference": "goal", "model": "tiny", "methods": ["even"], "seeds": [0]},
             "experiments.models: `models` is a folder of the results in its own right; give the experiment another name",
@@ -223,6 +231,37 @@ def test_offline_data_needs_a_stand_in_for_what_is_used_only(tmp_path):
     assert [line.split(":")[0] for line in found] == ["sources.remote.local", "models.real.package"]
     study["sources"]["remote"]["local"] = "rows.json"
     assert any(line.startswith("sources.remote.local: there is no file") for line in faults(study))
+
+
+MTBENCH = {
+    "from_test_set": 2,
+    "prompts": {"name": "wheel", "version": "1", "sha256": "0" * 64, "file": "prompts.jsonl"},
+    "judge": {"kind": "offline_reference"},
+}
+
+
+def test_mtbench_answers_must_leave_room_for_questions_in_their_own_or_the_model_s_length():
+    study = changed("evaluations.mtbench", MTBENCH)
+    load_study(study)  # no experiment in `run` evaluates it
+    study["experiments"]["first"]["evaluate"] = ["mtbench"]
+    start = "evaluations.mtbench.max_new_tokens: 1024 leaves no room for a question in"
+    assert [line.split(" = ")[0] for line in faults(study)] == [f"{start} models.tiny.max_length"]
+    study["evaluations"]["mtbench"] = MTBENCH | {"max_length": 1024}
+    assert [line.split(" = ")[0] for line in faults(study)] == [f"{start} evaluations.mtbench.max_length"]
+    study["evaluations"]["mtbench"] = MTBENCH | {"max_length": 1025}
+    load_study(study)
+
+
+def test_settings_just_inside_their_limits_are_accepted():
+    study = changed("finetuning", {"rows": 10, "epochs": 3, "batch": 30, "learning_rate": 1e-3})
+    study["evaluations"]["accuracy"]["max_new_tokens"] = 63
+    study["methods"]["scalebio"]["prune_below"] = 0.49
+    load_study(study)
+
+
+def test_every_folder_beside_the_experiments_is_reserved(root):
+    rules = "".join(path.read_text(encoding="utf-8") for path in (root / "workflow").rglob("*.smk"))
+    assert set(re.findall(r"\{RESULTS\}/(\w+)", rules)) == set(RESULT_FOLDERS)
 
 
 @pytest.mark.parametrize(

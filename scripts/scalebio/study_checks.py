@@ -10,6 +10,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from pydantic import BaseModel
+
+from scalebio.config import Accuracy, Finetuning, Model, MTBench, ScaleBiO
+
 
 def nearest(name: object, known: Iterable[str]) -> str:
     """A suggestion to put behind a message about an unknown name: the nearest known one, or all of a few."""
@@ -25,10 +29,6 @@ SECTIONS = {"sources": "sources", "methods": "methods", "reference": "references
 
 RESULT_FOLDERS = ("models", "sources", "tables", "figures", "downloads", "benchmarks")
 """What lies beside the experiments' folders in `results/<study>/`."""
-
-UNSET_FINETUNING = {"rows": None, "epochs": 1, "batch": None}
-UNSET_MAX_NEW_TOKENS = {"accuracy": None, "mtbench": 1024}
-"""Values of the settings compared here that hold where the study file leaves them out, as in `config`."""
 
 
 def cross_checks(config: object) -> list[str]:
@@ -54,9 +54,9 @@ def _names(value: object) -> list[str]:
     return [name for name in value if isinstance(name, str)] if isinstance(value, (list, dict)) else []
 
 
-def _number(value: object, default: float | None = None) -> float | None:
-    """The value if it is a number; `default` where it is not set."""
-    value = default if value is None else value
+def _number(section: dict, key: str, model: type[BaseModel]) -> float | None:
+    """The number under a key of a section, or its default in `model`; None if it is no number, or required and unset."""
+    value = section.get(key, model.model_fields[key].default)
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
@@ -110,7 +110,7 @@ def _parts(config: dict) -> Iterator[str]:
 
 def _finetuning(config: dict) -> Iterator[str]:
     finetuning = _mapping(config.get("finetuning"))
-    rows, epochs, batch = (_number(finetuning.get(key), unset) for key, unset in UNSET_FINETUNING.items())
+    rows, epochs, batch = (_number(finetuning, key, Finetuning) for key in ("rows", "epochs", "batch"))
     if None not in (rows, epochs, batch) and rows * epochs < batch:
         found = f"rows × epochs = {rows * epochs}, fewer than batch = {batch}"
         yield f"finetuning.rows: {found}, so not one step could be made; raise it or lower the batch"
@@ -163,14 +163,14 @@ def _used_settings(config: dict) -> Iterator[str]:
     evaluations = _section(config, "evaluations")
     for name, experiment in _in_run(config).items():
         model = experiment.get("model") if isinstance(experiment.get("model"), str) else None
-        for evaluation in ("accuracy", "mtbench"):
+        for evaluation, kind in (("accuracy", Accuracy), ("mtbench", MTBench)):
             if evaluation not in _names(experiment.get("evaluate")) or evaluation not in evaluations:
                 continue
             settings, path = evaluations[evaluation], f"evaluations.{evaluation}"
-            limit, where = _number(models.get(model, {}).get("max_length")), f"models.{model}.max_length"
+            limit, where = _number(models.get(model, {}), "max_length", Model), f"models.{model}.max_length"
             if evaluation == "mtbench" and settings.get("max_length") is not None:
-                limit, where = _number(settings["max_length"]), f"{path}.max_length"
-            tokens = _number(settings.get("max_new_tokens"), UNSET_MAX_NEW_TOKENS[evaluation])
+                limit, where = _number(settings, "max_length", MTBench), f"{path}.max_length"
+            tokens = _number(settings, "max_new_tokens", kind)
             if limit is not None and tokens is not None and tokens >= limit:
                 yield (
                     f"{path}.max_new_tokens: {tokens} leaves no room for a question in {where} = {limit}, "
@@ -178,7 +178,7 @@ def _used_settings(config: dict) -> Iterator[str]:
                 )
         count = len(_names(experiment.get("sources")))
         for method in dict.fromkeys(_names(experiment.get("methods"))):
-            below = _number(methods.get(method, {}).get("prune_below"))
+            below = _number(methods.get(method, {}), "prune_below", ScaleBiO)
             if count and below is not None and below >= 1 / count:
                 yield (
                     f"methods.{method}.prune_below: {below} is not below 1/{count}, an even share of the {count} "

@@ -258,6 +258,8 @@ def test_a_single_step_is_a_point(studies, stage):
         figure = import_module("scalebio.figures.training_curves").draw(table, {"stage": stage})
     points = lines(figure)
     assert points and all(len(line.get_xdata()) == 1 and line.get_marker() not in ("", "None") for line in points)
+    for axes in figure.axes:
+        assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0"]
     assert any("Point: mean over 3 seeds; bar: lowest to highest seed." in " ".join(t.split()) for t in words(figure))
 
 

@@ -48,6 +48,8 @@ def draw(table: pd.DataFrame, settings: dict) -> Figure:
                 axes.plot(band.index, band["mean"], color=colour, linewidth=1.1, **marks)
             axes.yaxis.set_major_locator(MaxNLocator(5))
             axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+            if part["step"].nunique() == 1:
+                axes.set_xticks(part["step"].unique())
             if index % 3 == 0:
                 axes.set_ylabel(f"{SPLITS.get(split, split)}\n(nats per token)")
         house.panel_title(column[0], name)

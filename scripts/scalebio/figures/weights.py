@@ -55,11 +55,13 @@ def draw(table: pd.DataFrame, settings: dict) -> Figure:
         tags = [house.end_label(axes, 1 / len(sources), "uniform", house.MUTED, "--")]
         tags[0].set_color(house.MUTED)
         last = part["step"].max()
+        for i, (source, share) in enumerate(expected.items()):
+            # Diamonds of equal shares stand around each other.
+            size = 5 + 3.5 * list(expected.values())[:i].count(share)
+            mark = {"color": look[source][0], "markerfacecolor": "none", "markersize": size, "clip_on": False}
+            axes.plot(last, share, "D", zorder=4, **mark)
         for source in sources:
             colour, dashes, label = look[source]
-            if source in expected:
-                mark = {"color": colour, "markerfacecolor": "white", "markersize": 5.5, "clip_on": False}
-                axes.plot(last, expected[source], "D", zorder=4, **mark)
             band = house.seed_band(part[part["source"] == source], "weight")
             if band.empty:
                 continue
