@@ -10,7 +10,8 @@ from scalebio.cli import parser, run
 
 def main() -> None:
     """Read weights and pool, draw, write mixture.parquet and mixture.json."""
-    from transformers import AutoTokenizer
+    # Not AutoTokenizer, which would import torch: base models are saved with tokenizer.json, and only that is needed here.
+    from transformers import PreTrainedTokenizerFast
 
     from scalebio import mixture, records
     from scalebio.chat import encode_all
@@ -35,7 +36,7 @@ def main() -> None:
     chosen = mixture.draw(weights, available, settings["rows"], settings["seed"], settings["max_repeat"])
     drawn = {name: [by_source[name][i] for i in indices] for name, indices in chosen.items()}
 
-    tokenizer = AutoTokenizer.from_pretrained(Path(arguments.model).parent)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(Path(arguments.model).parent)
     examples = {name: encode_all(rows, tokenizer, settings["max_length"]) for name, rows in drawn.items()}
     tokens = {name: sum(len(example.ids) for example in encoded) for name, encoded in examples.items()}
     truncated = {name: sum(example.truncated for example in encoded) for name, encoded in examples.items()}

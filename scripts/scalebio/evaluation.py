@@ -40,7 +40,7 @@ def accuracy(model, tokenizer, test: list[Record], settings: Accuracy, max_lengt
     if not checkable:
         raise UserError(
             "`evaluate: [accuracy]` is asked for, but no test row has a checker; only rows made by a "
-            "generator have one. Remove `accuracy` from the experiment's `evaluate`."
+            "generator have one, and not those of every task. Remove `accuracy` from the experiment's `evaluate`."
         )
     # The same questions for every method: the sample depends on no run's seed but on the test set alone.
     chosen = sorted(stream(0, "accuracy questions").permutation(len(checkable))[: settings.rows].tolist())

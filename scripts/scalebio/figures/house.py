@@ -162,10 +162,12 @@ def end_label(axes: Axes, y: float, text: str, colour: str, dashes: object = "-"
         arrowprops={
             "arrowstyle": "-",
             "relpos": (0, 0.5),
+            # By default the text's padded box hides the leader's end, which for a steep leader is well below the text.
+            "patchA": None,
             "color": colour,
             "linewidth": 1.0,
             "linestyle": dashes,
-            "shrinkA": 1,
+            "shrinkA": 2,
             "shrinkB": 0,
         },
     )
