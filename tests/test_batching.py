@@ -34,16 +34,21 @@ def test_packing_equals_one_by_one(kind, tiny, gpt2, make_examples):
     model = tiny[0].eval() if kind == "llama" else gpt2
     examples = make_examples(9)
     with torch.no_grad():
-        packed = ResponseLoss(model)(model, pack(examples, 48))
+        _, packed = ResponseLoss(model)(pack(examples, 48), torch.ones(9))
         torch.testing.assert_close(packed, padded_reference(model, examples), atol=1e-5, rtol=0)
 
 
 def test_packed_gradients_equal_one_by_one(tiny, make_examples):
     model, examples = tiny[0].eval(), make_examples(5)
     gradients = []
-    for losses in (lambda: ResponseLoss(model)(model, pack(examples, 64)), lambda: padded_reference(model, examples)):
+    coefficients = torch.tensor([0.5, 0.1, 0.0, 2.0, 1.0])
+    objectives = (
+        lambda: ResponseLoss(model)(pack(examples, 64), coefficients)[0],
+        lambda: coefficients @ padded_reference(model, examples),
+    )
+    for objective in objectives:
         model.zero_grad()
-        losses().mean().backward()
+        objective().backward()
         gradients.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
     torch.testing.assert_close(*gradients, atol=1e-6, rtol=1e-4)
 
@@ -62,7 +67,8 @@ def test_rescaled_logits_fall_back_to_the_full_forward(tiny, make_examples):
     examples = make_examples(3)
     loss = ResponseLoss(model)
     assert not loss.head_is_plain and ResponseLoss(tiny[0]).head_is_plain
-    torch.testing.assert_close(loss(model, pack(examples, 64)), padded_reference(model, examples), atol=1e-5, rtol=0)
+    losses = loss(pack(examples, 64), torch.ones(3))[1]
+    torch.testing.assert_close(losses, padded_reference(model, examples).detach(), atol=1e-5, rtol=0)
 
 
 def test_pack_fills_rows_and_keeps_order(make_examples):

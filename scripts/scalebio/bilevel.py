@@ -98,7 +98,7 @@ class Bilevel:
         self.validation = validation
         self.count = len(by_source)
         self.device = next(base.parameters()).device
-        self.loss = ResponseLoss(base)
+        self.losses = [ResponseLoss(model) for model in (self.u, self.w)]
         self.draws = StratifiedDraws(by_source, settings.per_source, stream(seed, "training batches"))
         self.validation_draws = Cycle(len(validation), stream(seed, "validation batches"))
         self.layer_draws = (
@@ -140,18 +140,20 @@ class Bilevel:
         p_loss = p.to(self.device, torch.float32)
         factor = schedules.ramp_cosine(k, settings.steps, settings.ramp)
 
-        per_sample = self.loss(self.u, pack(examples, self.row_length).to(self.device))
-        source_u = group_means(per_sample, self.source_of_sample, self.count)
-        self._descend(0, p_loss @ source_u, factor)
+        share = p_loss[self.source_of_sample] / settings.per_source
+        objective, losses_u = self.losses[0](pack(examples, self.row_length).to(self.device), share)
+        source_u = group_means(losses_u, self.source_of_sample, self.count)
+        self._descend(0, objective, factor)
 
         # One packed batch for both of w's terms: one forward and one backward pass.
-        per_sample = self.loss(self.w, pack(examples + held_out, self.row_length).to(self.device))
-        source_w = group_means(per_sample[: len(examples)], self.source_of_sample, self.count)
-        L1 = per_sample[len(examples) :].mean()
-        L2_w = p_loss @ source_w
-        self._descend(1, (L1 + settings.alpha * L2_w) / (1 + settings.alpha), factor)
+        reference = torch.full((len(held_out),), 1 / len(held_out), device=self.device)
+        coefficients = torch.cat([settings.alpha * share, reference]) / (1 + settings.alpha)
+        objective, losses_w = self.losses[1](pack(examples + held_out, self.row_length).to(self.device), coefficients)
+        source_w = group_means(losses_w[: len(examples)], self.source_of_sample, self.count)
+        L1 = losses_w[len(examples) :].mean()
+        self._descend(1, objective, factor)
 
-        gap = (source_w - source_u).detach().double().cpu()
+        gap = (source_w - source_u).double().cpu()
         if not torch.isfinite(gap).all():
             raise UserError(
                 f"The loss is not finite at step {k}: lower `learning_rate` of the method (now {settings.learning_rate})."
@@ -167,7 +169,7 @@ class Bilevel:
             weights=p.numpy(),
             gap=gap.numpy(),
             L1=L1.item(),
-            L2_w=L2_w.item(),
+            L2_w=(p_loss @ source_w).item(),
             L2_u=(p_loss @ source_u).item(),
             seconds=time.perf_counter() - start,
             peak_memory_gb=peak_memory_gb(),

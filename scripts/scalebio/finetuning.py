@@ -67,7 +67,7 @@ def train(
         optimizer.param_groups[0]["lr"] = recipe.learning_rate * schedules.ramp_cosine(step, recipe.steps, recipe.ramp)
         optimizer.zero_grad(set_to_none=True)
         batch = pack([examples[i] for i in cycle.take(recipe.batch)], row_length).to(device)
-        loss = loss_of(model, batch).mean()
+        loss, _ = loss_of(batch, torch.full((recipe.batch,), 1 / recipe.batch, device=device))
         if not torch.isfinite(loss):
             raise UserError(
                 f"The training loss is not finite at step {step}: lower `learning_rate` ({recipe.learning_rate})."

@@ -10,22 +10,31 @@ import torch.nn.functional as F
 from scalebio.batching import Packed, pack
 
 
-class ResponseLoss:
-    """Cross-entropy at response tokens only, without computing logits anywhere else."""
+class ResponseLoss(torch.nn.Module):
+    """A causal language model whose output is its loss: cross-entropy at response tokens, no logits anywhere else.
+
+    A module around the model, so that a sharded model is gathered once for its body and its head together.
+    """
 
     def __init__(self, model: torch.nn.Module):
+        super().__init__()
+        self.model = model
         self.head_is_plain = _head_is_plain(model)
 
-    def __call__(self, model: torch.nn.Module, batch: Packed) -> torch.Tensor:
-        """Mean response-token loss of each example, in nats: shape [examples]."""
+    def forward(self, batch: Packed, coefficients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Σ c_i l_i, to be differentiated, and l_i, detached: the mean response-token loss of each example, in nats.
+
+        `coefficients` and the losses have shape [examples].
+        """
+        at = {"input_ids": batch.input_ids, "position_ids": batch.position_ids, "use_cache": False}
         if self.head_is_plain:
-            hidden = model.base_model(input_ids=batch.input_ids, position_ids=batch.position_ids, use_cache=False)[0]
-            logits = model.get_output_embeddings()(hidden.flatten(0, 1)[batch.predictors])
+            hidden = self.model.base_model(**at)[0].flatten(0, 1)[batch.predictors]
+            logits = self.model.get_output_embeddings()(hidden)
         else:
-            full = model(input_ids=batch.input_ids, position_ids=batch.position_ids, use_cache=False).logits
-            logits = full.flatten(0, 1)[batch.predictors]
-        losses = F.cross_entropy(logits.float(), batch.targets, reduction="none")
-        return group_means(losses, batch.samples, batch.examples)
+            logits = self.model(**at).logits.flatten(0, 1)[batch.predictors]
+        tokens = F.cross_entropy(logits.float(), batch.targets, reduction="none")
+        losses = group_means(tokens, batch.samples, batch.examples)
+        return coefficients.to(losses.dtype) @ losses, losses.detach()
 
 
 def _head_is_plain(model: torch.nn.Module) -> bool:
@@ -62,7 +71,8 @@ def mean_losses(model: torch.nn.Module, examples: list, row_length: int, batch_t
             tokens += len(examples[order[end]].ids)
             end += 1
         chunk = order[start:end]
-        result[chunk] = loss(model, pack([examples[i] for i in chunk], row_length).to(device)).double().cpu()
+        batch = pack([examples[i] for i in chunk], row_length).to(device)
+        result[chunk] = loss(batch, torch.ones(len(chunk), device=device))[1].double().cpu()
         start = end
     model.train(was_training)
     return result
