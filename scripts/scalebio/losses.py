@@ -7,31 +7,50 @@ only its weight (paper §2; the ACL release averages the same way, the preview r
 import torch
 import torch.nn.functional as F
 
+from scalebio import example_attention, fusing
 from scalebio.batching import Packed, pack
+from scalebio.linear_cross_entropy import linear_cross_entropy
 
 
 class ResponseLoss(torch.nn.Module):
     """A causal language model whose output is its loss: cross-entropy at response tokens, no logits anywhere else.
 
-    A module around the model, so that a sharded model is gathered once for its body and its head together.
+    A module around the model, so that a sharded model is gathered once for its body and its head together. The model is
+    rewired in place to compute the same with less (`fusing`, `example_attention`, `linear_cross_entropy`); the last
+    allows one backward pass of first order, so whoever differentiates twice sets `fused=False`.
     """
 
-    def __init__(self, model: torch.nn.Module):
+    def __init__(self, model: torch.nn.Module, fused: bool = True):
         super().__init__()
-        self.model = model
+        self.model, self.fused = model, fused
         self.head_is_plain = _head_is_plain(model)
+        if fused:
+            fusing.fuse(model)
+        self.by_example = fused and example_attention.prepare(model)
 
     def forward(self, batch: Packed, coefficients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Σ c_i l_i, to be differentiated, and l_i, detached: the mean response-token loss of each example, in nats.
 
         `coefficients` and the losses have shape [examples].
         """
-        at = {"input_ids": batch.input_ids, "position_ids": batch.position_ids, "use_cache": False}
-        if self.head_is_plain:
-            hidden = self.model.base_model(**at)[0].flatten(0, 1)[batch.predictors]
-            logits = self.model.get_output_embeddings()(hidden)
+        if self.by_example:
+            row = example_attention.one_row(batch)
+            inputs, predictors = row.arguments(), row.predictors
         else:
-            logits = self.model(**at).logits.flatten(0, 1)[batch.predictors]
+            inputs = {"input_ids": batch.input_ids, "position_ids": batch.position_ids}
+            predictors = batch.predictors
+        if self.head_is_plain:
+            hidden = self.model.base_model(**inputs, use_cache=False)[0].flatten(0, 1)[predictors]
+            head = self.model.get_output_embeddings()
+            if self.fused:
+                sizes = torch.bincount(batch.samples, minlength=batch.examples)
+                shares = (coefficients / sizes)[batch.samples]
+                bias = getattr(head, "bias", None)
+                objective, tokens = linear_cross_entropy(hidden, head.weight, batch.targets, shares, bias)
+                return objective, group_means(tokens, batch.samples, batch.examples)
+            logits = head(hidden)
+        else:
+            logits = self.model(**inputs, use_cache=False).logits.flatten(0, 1)[predictors]
         tokens = F.cross_entropy(logits.float(), batch.targets, reduction="none")
         losses = group_means(tokens, batch.samples, batch.examples)
         return coefficients.to(losses.dtype) @ losses, losses.detach()
