@@ -25,8 +25,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from scalebio import lisa, schedules
-from scalebio.batching import Cycle, StratifiedDraws, pack
+from scalebio import lisa, passes, schedules
+from scalebio.batching import Cycle, StratifiedDraws
 from scalebio.chat import Example
 from scalebio.config import Lisa, ScaleBiO
 from scalebio.errors import UserError
@@ -108,7 +108,7 @@ class Bilevel:
         )
         self.logits = torch.zeros(self.count, dtype=torch.float64)
         self.optimizers = [
-            torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=0.0)
+            torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=0.0, fused=True)
             for model in (self.u, self.w)
         ]
         self.weight_optimizer = torch.optim.Adam([self.logits], lr=settings.weight_learning_rate)
@@ -141,17 +141,14 @@ class Bilevel:
         factor = schedules.ramp_cosine(k, settings.steps, settings.ramp)
 
         share = p_loss[self.source_of_sample] / settings.per_source
-        objective, losses_u = self.losses[0](pack(examples, self.row_length).to(self.device), share)
+        losses_u = self._descend(0, examples, share, factor)
         source_u = group_means(losses_u, self.source_of_sample, self.count)
-        self._descend(0, objective, factor)
 
-        # One packed batch for both of w's terms: one forward and one backward pass.
         reference = torch.full((len(held_out),), 1 / len(held_out), device=self.device)
         coefficients = torch.cat([settings.alpha * share, reference]) / (1 + settings.alpha)
-        objective, losses_w = self.losses[1](pack(examples + held_out, self.row_length).to(self.device), coefficients)
+        losses_w = self._descend(1, examples + held_out, coefficients, factor)
         source_w = group_means(losses_w[: len(examples)], self.source_of_sample, self.count)
         L1 = losses_w[len(examples) :].mean()
-        self._descend(1, objective, factor)
 
         gap = (source_w - source_u).double().cpu()
         if not torch.isfinite(gap).all():
@@ -175,12 +172,15 @@ class Bilevel:
             peak_memory_gb=peak_memory_gb(),
         )
 
-    def _descend(self, which: int, loss: torch.Tensor, factor: float) -> None:
+    def _descend(self, which: int, examples: list[Example], coefficients: torch.Tensor, factor: float) -> torch.Tensor:
+        """One update of u (0) or w (1) on Σ c_i l_i; returns l_i [examples] from before it."""
         optimizer = self.optimizers[which]
         optimizer.param_groups[0]["lr"] = self.settings.learning_rate * factor
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        losses = passes.backward(self.losses[which], examples, coefficients, self.row_length)
         optimizer.step()
+        # At once, so that u's gradients do not lie about while w's are made.
+        optimizer.zero_grad(set_to_none=True)
+        return losses
 
 
 def learn(bilevel: Bilevel, on_step: Callable[[Step], None] = lambda step: None) -> list[Step]:

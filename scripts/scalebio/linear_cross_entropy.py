@@ -18,12 +18,15 @@ CHUNK_ELEMENTS = 8 * 2**20
 
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, hidden, weight, bias, targets, coefficients, chunk):
+    def forward(ctx, hidden, weight, bias, targets, coefficients, chunk, weight_gradient):
         needs_hidden, needs_weight, needs_bias = (ctx.needs_input_grad[i] for i in range(3))
         tokens = torch.empty(len(targets), dtype=torch.float32 if hidden.dtype != torch.float64 else torch.float64)
         tokens = tokens.to(hidden.device)
         grad_hidden = torch.empty_like(hidden) if needs_hidden else None
-        grad_weight = torch.zeros_like(weight) if needs_weight else None
+        ctx.in_place = weight_gradient is not None
+        grad_weight = weight_gradient
+        if needs_weight and not ctx.in_place:
+            grad_weight = torch.zeros_like(weight)
         grad_bias = torch.zeros_like(bias) if needs_bias else None
         buffer = hidden.new_empty(min(chunk, len(targets)), weight.shape[0])
         for start in range(0, len(targets), chunk):
@@ -38,7 +41,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             scores.sub_(top).exp_()
             total = scores.sum(1, keepdim=True)
             tokens[start : start + chunk] = (total.log() + top - wanted)[:, 0]
-            if not any((needs_hidden, needs_weight, needs_bias)):
+            if not any(ctx.needs_input_grad):
                 continue
             # Gradient of c · (log Σ exp z − z_target) in z: c · (softmax(z) − one-hot).
             part = coefficients[start : start + chunk, None].to(scores.dtype)
@@ -46,11 +49,11 @@ class _LinearCrossEntropy(torch.autograd.Function):
             gradient = scores if scores.dtype == hidden.dtype else scores.to(hidden.dtype)
             if needs_hidden:
                 torch.mm(gradient, weight, out=grad_hidden[start : start + chunk])
-            if needs_weight:
+            if grad_weight is not None:
                 grad_weight.addmm_(gradient.t(), rows)
             if needs_bias:
                 grad_bias += gradient.sum(0)
-        ctx.gradients = [grad_hidden, grad_weight, grad_bias]
+        ctx.gradients = [grad_hidden, None if ctx.in_place else grad_weight, grad_bias]
         ctx.mark_non_differentiable(tokens)
         return coefficients.to(tokens.dtype) @ tokens, tokens
 
@@ -62,10 +65,12 @@ class _LinearCrossEntropy(torch.autograd.Function):
         if gradients is None:
             raise RuntimeError("linear_cross_entropy: the backward pass can run only once")
         if upstream != 1:
+            if ctx.in_place:
+                raise RuntimeError("linear_cross_entropy: with `weight_gradient` the objective cannot be scaled")
             for gradient in gradients:
                 if gradient is not None:
                     gradient.mul_(upstream)
-        return *gradients, None, None, None
+        return *gradients, None, None, None, None
 
 
 def linear_cross_entropy(
@@ -75,12 +80,14 @@ def linear_cross_entropy(
     coefficients: torch.Tensor,
     bias: torch.Tensor | None = None,
     chunk_elements: int = CHUNK_ELEMENTS,
+    weight_gradient: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Σ_t c_t CE_t, to be differentiated once, and CE_t [tokens], detached, in nats (ours).
 
     `hidden` [tokens, width], `weight` [vocabulary, width], `targets` and `coefficients` [tokens]. At most
     `chunk_elements` logits exist at a time (but at least one row of them). Frozen arguments get no gradient and cost
-    none.
+    none. With `weight_gradient` the gradient in `weight` is added to that tensor at once, in the forward pass, instead of
+    being made anew and handed on; the objective must then be differentiated as it is.
     """
     chunk = max(1, chunk_elements // weight.shape[0])
-    return _LinearCrossEntropy.apply(hidden, weight, bias, targets, coefficients.detach(), chunk)
+    return _LinearCrossEntropy.apply(hidden, weight, bias, targets, coefficients.detach(), chunk, weight_gradient)

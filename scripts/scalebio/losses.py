@@ -4,6 +4,8 @@ The order of the means matters: a long answer does not outweigh a short one, and
 only its weight (paper §2; the ACL release averages the same way, the preview release does not).
 """
 
+import contextlib
+
 import torch
 import torch.nn.functional as F
 
@@ -28,10 +30,14 @@ class ResponseLoss(torch.nn.Module):
             fusing.fuse(model)
         self.by_example = fused and example_attention.prepare(model)
 
-    def forward(self, batch: Packed, coefficients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(
+        self, batch: Packed, coefficients: torch.Tensor, in_place: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Σ c_i l_i, to be differentiated, and l_i, detached: the mean response-token loss of each example, in nats.
 
-        `coefficients` and the losses have shape [examples].
+        `coefficients` and the losses have shape [examples]. `in_place` promises that `backward()` of Σ c_i l_i follows,
+        unscaled: where input and output embedding are one tensor, its gradient from the head is then added to `grad`
+        already here, and that from the lookup in sparse form, so that no second and third tensor of its size is made.
         """
         if self.by_example:
             row = example_attention.one_row(batch)
@@ -40,13 +46,23 @@ class ResponseLoss(torch.nn.Module):
             inputs = {"input_ids": batch.input_ids, "position_ids": batch.position_ids}
             predictors = batch.predictors
         if self.head_is_plain:
-            hidden = self.model.base_model(**inputs, use_cache=False)[0].flatten(0, 1)[predictors]
-            head = self.model.get_output_embeddings()
+            embedding, head = self.model.get_input_embeddings(), self.model.get_output_embeddings()
+            in_place = in_place and self.fused and _accumulates(embedding, head.weight)
+            with _sparse_gradient(embedding, in_place):
+                hidden = self.model.base_model(**inputs, use_cache=False)[0].flatten(0, 1)[predictors]
             if self.fused:
                 sizes = torch.bincount(batch.samples, minlength=batch.examples)
                 shares = (coefficients / sizes)[batch.samples]
-                bias = getattr(head, "bias", None)
-                objective, tokens = linear_cross_entropy(hidden, head.weight, batch.targets, shares, bias)
+                if in_place and head.weight.grad is None:
+                    head.weight.grad = torch.zeros_like(head.weight)
+                objective, tokens = linear_cross_entropy(
+                    hidden,
+                    head.weight,
+                    batch.targets,
+                    shares,
+                    getattr(head, "bias", None),
+                    weight_gradient=head.weight.grad if in_place else None,
+                )
                 return objective, group_means(tokens, batch.samples, batch.examples)
             logits = head(hidden)
         else:
@@ -54,6 +70,34 @@ class ResponseLoss(torch.nn.Module):
         tokens = F.cross_entropy(logits.float(), batch.targets, reduction="none")
         losses = group_means(tokens, batch.samples, batch.examples)
         return coefficients.to(losses.dtype) @ losses, losses.detach()
+
+
+def _accumulates(embedding: torch.nn.Module, weight: torch.Tensor) -> bool:
+    """Whether gradients may go into `weight.grad` directly: one trained tensor for input and output, on one process.
+
+    Not under inference or `no_grad`, and not where hooks of a distributed run wait for the gradient.
+    """
+    return (
+        embedding.weight is weight
+        and weight.is_leaf
+        and weight.requires_grad
+        and torch.is_grad_enabled()
+        and hasattr(embedding, "sparse")
+        and not (torch.distributed.is_available() and torch.distributed.is_initialized())
+    )
+
+
+@contextlib.contextmanager
+def _sparse_gradient(embedding: torch.nn.Module, wanted: bool):
+    """Look-ups inside have a gradient of the rows looked up, not one of the whole embedding, where `wanted`."""
+    before = getattr(embedding, "sparse", None)
+    if wanted:
+        embedding.sparse = True
+    try:
+        yield
+    finally:
+        if wanted:
+            embedding.sparse = before
 
 
 def _head_is_plain(model: torch.nn.Module) -> bool:

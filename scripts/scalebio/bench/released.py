@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from scalebio import lisa
 from scalebio.chat import Example
 from scalebio.losses import group_means
+from scalebio.streams import stream, torch_seed
 
 ALPHA = 10.0
 IGNORED = -100
@@ -54,3 +55,54 @@ def validation_loss(model, batch) -> torch.Tensor:
     """L1: the mean over all answer tokens of the batch."""
     tokens, counts = token_losses(model, batch)
     return tokens.sum() / counts.sum()
+
+
+class ReleasedStep:
+    """u, w, their optimisers and the fixed batches of one shape; `step()` is one outer step, λ left out.
+
+    `layers` are LISA's active ones for u and for w: drawn once, because a step costs the same whichever are drawn.
+    """
+
+    def __init__(self, make_model: Callable, training: list[Example], validation: list[Example], sources: int, seed: int):
+        self.u, self.w = make_model(), make_model()
+        self.training, self.validation = training, validation
+        self.weights = torch.full((sources,), 1 / sources)
+        self.source_of = torch.arange(len(training)) * sources // len(training)
+        torch.manual_seed(torch_seed(seed, "bench dropout"))
+        rng = stream(seed, "bench layers")
+        self.optimizers = []
+        for model in (self.u, self.w):
+            model.train()
+            optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, weight_decay=5e-4, foreach=False, fused=False)
+            remember_every_layer(model, optimizer)
+            self.optimizers.append(optimizer)
+            total = len(lisa.find_layers(model))
+            lisa.activate(model, sorted(rng.choice(total, 2, replace=False).tolist()))
+
+    def step(self) -> None:
+        """One outer step: u on L2, then w on α L2 and on L1, one update each."""
+        batch, held_out = pad(self.training), pad(self.validation)
+        self.optimizers[0].zero_grad()
+        (ALPHA * training_loss(self.u, batch, self.weights, self.source_of)).backward()
+        self.optimizers[0].step()
+        self.optimizers[1].zero_grad()
+        (ALPHA * training_loss(self.w, batch, self.weights, self.source_of)).backward()
+        validation_loss(self.w, held_out).backward()
+        self.optimizers[1].step()
+
+
+def remember_every_layer(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Bring `optimizer` where a long run brings it: with state for every layer, because each was active at some time.
+
+    By updates with zero gradients at learning rate 0, two layers at a time as LISA does, which move nothing.
+    """
+    stack = lisa.find_layers(model)
+    rate = optimizer.param_groups[0]["lr"]
+    optimizer.param_groups[0]["lr"] = 0.0
+    for first in range(0, len(stack), 2):
+        lisa.activate(model, list(range(first, min(first + 2, len(stack)))))
+        for parameter in model.parameters():
+            parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    optimizer.param_groups[0]["lr"] = rate
