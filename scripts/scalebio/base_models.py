@@ -104,6 +104,18 @@ def from_hub(hub: Hub):
     return load(hub.id, revision=None if hub.revision == "unverified" else hub.revision)
 
 
+def fill(model, parameters: dict[str, torch.Tensor]) -> None:
+    """Copy trained parameters, by name, into a model of the same architecture. Raises UserError where the names differ."""
+    own = dict(model.named_parameters())
+    if own.keys() != parameters.keys():
+        raise UserError(
+            f"The trained model has other parameters than the one to fill: {sorted(own.keys() ^ parameters.keys())[:5]}"
+        )
+    with torch.no_grad():
+        for name, parameter in own.items():
+            parameter.copy_(parameters[name])
+
+
 def save(model, tokenizer, folder: Path) -> None:
     """Write model and tokenizer to `folder` as float32 safetensors."""
     model.save_pretrained(folder, safe_serialization=True)

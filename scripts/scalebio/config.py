@@ -6,26 +6,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", description="letters, digits, `_` and `-`")]
-Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=0)]
-
-
-class Strict(BaseModel):
-    """Unknown keys are errors; values never change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
-
-
-def exactly_one(section: BaseModel, *names: str) -> None:
-    """Raise ValueError unless exactly one of the named optional keys is set."""
-    given = [name for name in names if getattr(section, name) is not None]
-    if len(given) != 1:
-        found = " and ".join(given) if given else "none"
-        raise ValueError(f"give exactly one of {', '.join(names)}; found {found}")
-
+from scalebio import semantics
+from scalebio.schema import Count, Name, Share, Strict, exactly_one
 
 # --- where things come from -----------------------------------------------------------------------------------
 
@@ -216,6 +200,12 @@ class ScaleBiO(Strict):
     """The first-order bilevel method of the paper: models u and w, weights λ."""
 
     kind: Literal["scalebio"]
+    semantics: Literal["scalebio", "official_acl", "official_v1"] = Field(
+        "scalebio", description="ours, or what one of the authors' releases computes (docs/method.md)"
+    )
+    differences: dict[str, bool | float | str] = Field(
+        {}, description="single points in which to differ from `semantics`, by the names of `scalebio/semantics.py`"
+    )
     steps: PositiveInt = Field(description="outer steps; one update of u, w and λ each")
     alpha: PositiveFloat = Field(10.0, description="penalty on w's excess training loss")
     learning_rate: PositiveFloat = Field(description="peak AdamW learning rate of u and w")
@@ -227,6 +217,16 @@ class ScaleBiO(Strict):
         None, description="copy u and its Adam state into w every so many steps; set it where a proportion is expected"
     )
     prune_below: Share = Field(0.0, description="final weights below this become 0; both vectors are kept")
+
+    @model_validator(mode="after")
+    def _differences_exist(self):
+        try:
+            semantics.resolve(self.semantics, self.differences)
+        except ValidationError as error:
+            faults = "; ".join(f"`{fault['loc'][0]}`: {fault['msg']}" for fault in error.errors())
+            known = ", ".join(semantics.Semantics.model_fields)
+            raise ValueError(f"differences: {faults} (points there are: {known})") from error
+        return self
 
 
 Method = Annotated[Uniform | ScaleBiO, Field(discriminator="kind")]

@@ -78,6 +78,7 @@ rule finetune:
         runtime=24 * 60,
     params:
         launch=launcher,
+        checkpoints=f"{RESULTS}/{RUN}/checkpoints/finetune",
         settings=lambda w: as_json(
             run=f"{w.experiment}/{w.method}/seed{w.seed}",
             finetuning=STUDY.finetuning,
@@ -88,4 +89,4 @@ rule finetune:
     shell:
         "{params.launch:q} {input.code[0]} --settings {params.settings:q} --model {input.model:q} "
         "--mixture {input.mixture:q} --validation {input.validation:q} "
-        "--output {output.model:q} --training {output.training:q} 2>&1 | tee -i {log:q}"
+        "--output {output.model:q} --training {output.training:q} --checkpoints {params.checkpoints:q} 2>&1 | tee -i {log:q}"

@@ -24,6 +24,7 @@ rule learn_weights:
         runtime=24 * 60,
     params:
         launch=launcher,
+        checkpoints=f"{RESULTS}/{RUN}/checkpoints/learn_weights",
         settings=lambda w: as_json(
             experiment=w.experiment,
             method=w.method,
@@ -37,4 +38,4 @@ rule learn_weights:
     shell:
         "{params.launch:q} {input.code[0]} --settings {params.settings:q} --model {input.model:q} "
         "--train {input.train:q} --validation {input.validation:q} "
-        "--output {output.weights:q} --trajectory {output.trajectory:q} 2>&1 | tee -i {log:q}"
+        "--output {output.weights:q} --trajectory {output.trajectory:q} --checkpoints {params.checkpoints:q} 2>&1 | tee -i {log:q}"
