@@ -160,6 +160,27 @@ class Lisa(Strict):
     embeddings: bool = Field(True, description="embeddings, final norm and output head always train, as published")
 
 
+class Hardware(Strict):
+    """What a model's training jobs run on. Changes results by rounding at most, so a change re-runs nothing."""
+
+    nodes: PositiveInt = Field(1, description="machines; several are started by `srun` inside a SLURM allocation")
+    gpus: Count = Field(0, description="GPUs a node; 0: the CPU")
+    processes: PositiveInt = Field(1, description="processes a node; with GPUs one each")
+    shard: bool = Field(False, description="split both models over the processes (FSDP2), instead of a copy in each")
+    offload: bool = Field(False, description="with `shard`: parameters rest in the CPU's memory")
+    micro_batch: PositiveInt | None = Field(
+        None, description="examples per forward pass and process; unset: a process's whole share at once"
+    )
+
+    @model_validator(mode="after")
+    def _one_process_a_gpu(self):
+        if self.gpus and self.processes != self.gpus:
+            raise ValueError(f"with gpus = {self.gpus} give processes = {self.gpus}; found {self.processes}")
+        if self.offload and not self.shard:
+            raise ValueError("`offload` needs `shard: true`")
+        return self
+
+
 class Model(Strict):
     """A base model; give `scratch`, `path`, or `hub` (with an optional `package` to use where the hub is out of reach)."""
 
@@ -172,6 +193,7 @@ class Model(Strict):
     max_length: PositiveInt = Field(description="tokens per example, prompt and answer together")
     lisa: Lisa | None = Field(None, description="unset: every parameter trains")
     warm_up: WarmUp | None = Field(None, description="train on the uniform mixture first; needed with `scratch`")
+    hardware: Hardware = Field(Hardware(), description="what its training jobs run on")
 
     @model_validator(mode="after")
     def _origin(self):

@@ -12,7 +12,6 @@ The global batch is fixed by the study; its share per process and micro-batch fo
 """
 
 import functools
-import os
 from collections.abc import Iterable
 
 import torch
@@ -22,6 +21,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, OffloadPolicy, fully_shard
 
 from scalebio import lisa
+from scalebio.errors import UserError
 
 
 class Parallel:
@@ -32,10 +32,10 @@ class Parallel:
 
     def __init__(self, shard: bool = False, offload: bool = False, micro_batch: int | None = None):
         fast = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
-        self.accelerator = Accelerator(
-            mixed_precision=os.environ.get("ACCELERATE_MIXED_PRECISION", "bf16" if fast else "no")
-        )
+        self.accelerator = Accelerator(mixed_precision="bf16" if fast else "no")
         self.shard, self.offload, self.micro_batch = shard, offload, micro_batch
+        if offload and self.device.type == "cpu":
+            raise UserError("`offload` needs GPUs: here the parameters already rest in the CPU's memory. Unset it.")
 
     @property
     def rank(self) -> int:
