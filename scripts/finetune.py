@@ -43,7 +43,7 @@ def main() -> None:
         raise UserError(
             f"{len(examples)} rows make no batch of {recipe.batch}: raise `finetuning.rows` or lower `batch`."
         )
-    parallel = Parallel(arguments.shard, arguments.offload, arguments.micro_batch)
+    parallel = Parallel(arguments.shard, arguments.offload, arguments.micro_batch, arguments.recompute)
     job = finetuning.FineTuning(
         model,
         examples,

@@ -51,7 +51,7 @@ def main() -> None:
     def load_parallel():
         from scalebio.parallel import Parallel
 
-        used["parallel"] = Parallel(arguments.shard, arguments.offload, arguments.micro_batch)
+        used["parallel"] = Parallel(arguments.shard, arguments.offload, arguments.micro_batch, arguments.recompute)
         return used["parallel"]
 
     def load_checkpoints(parallel):

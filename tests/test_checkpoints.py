@@ -3,11 +3,14 @@
 import copy
 import json
 import os
+import shlex
 import signal
+import sys
 import time
 
 import jobs
 import pandas as pd
+import psutil
 import pytest
 import torch
 
@@ -17,6 +20,7 @@ from scalebio.checkpoints import Checkpoints
 from scalebio.config import Lisa, ScaleBiO
 from scalebio.errors import Stopped, UserError
 from scalebio.finetuning import FineTuning, Recipe
+from scalebio.launching import launch_line
 from scalebio.parallel import Parallel
 from scalebio.streams import stream
 
@@ -154,7 +158,9 @@ def kill_after_a_checkpoint(process, folder, number: int) -> None:
         assert process.poll() is None, process.stdout.read()
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
+    # A launcher's workers lead sessions of their own.
+    for one in (*psutil.Process(process.pid).children(recursive=True), process):
+        one.kill()
     process.wait()
 
 
@@ -190,3 +196,34 @@ def test_sigterm_ends_with_its_own_status(inputs, tmp_path):
     os.kill(process.pid, signal.SIGTERM)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 75 and "the next run goes on from" in output and "Traceback" not in output
+
+
+@pytest.mark.slow
+def test_sharded_processes_killed_and_resumed_end_as_if_they_had_not_been(inputs, tmp_path):
+    launcher = ("env", *shlex.split(launch_line(sys.executable, processes=2)))
+
+    def command(out):
+        more = ("--shard", "--checkpoints", f"{out}/checkpoints", "--checkpoint-seconds", "0")
+        return jobs.weights_command(inputs, out, *more, method={"steps": 40}, lisa={"layers": 1, "interval": 3})
+
+    jobs.run(command(tmp_path / "through"), *launcher)
+    out = tmp_path / "killed"
+    process = jobs.start(command(out), *launcher)
+    kill_after_a_checkpoint(process, out / "checkpoints", number=4)
+    alone = [part for part in command(out) if part != "--shard"]
+    assert "`processes` was 2 and is 1" in jobs.run(alone, status=2)
+    jobs.run(command(out), *launcher)
+    assert results(out) == results(tmp_path / "through")
+
+
+@pytest.mark.slow
+def test_a_full_disk_stops_with_a_message_and_leaves_earlier_results(inputs, tmp_path):
+    """A limit on the size of files stands in for the disk: the same errors come from the same calls."""
+    earlier = '{"weights": "earlier"}'
+    (tmp_path / "weights.json").write_text(earlier)
+    more = ("--checkpoints", f"{tmp_path}/checkpoints", "--checkpoint-seconds", "0")
+    command = jobs.weights_command(inputs, tmp_path, *more)
+    output = jobs.run(command, "prlimit", "--fsize=20000", sys.executable, status=2)
+    assert "error: step 1: the checkpoint in " in output and "Free some space" in output and "Traceback" not in output
+    assert (tmp_path / "weights.json").read_text() == earlier
+    assert not list((tmp_path / "checkpoints").glob("step-*"))

@@ -45,8 +45,8 @@ def test_without_gpus_the_processes_use_the_cpu():
 
 def test_flags():
     assert sharing_flags(Hardware()) == ""
-    hardware = Hardware(processes=2, shard=True, offload=True, micro_batch=4)
-    assert sharing_flags(hardware) == "--shard --offload --micro-batch 4"
+    hardware = Hardware(processes=2, shard=True, offload=True, micro_batch=4, recompute=True)
+    assert sharing_flags(hardware) == "--shard --offload --recompute --micro-batch 4"
 
 
 def test_impossible_hardware_is_refused():

@@ -142,3 +142,20 @@ def test_work_is_shared_out_evenly_and_completely():
     parts = parallel.share_out(lengths)
     assert sorted(i for part in parts for i in part) == list(range(7)) and all(len(part) <= 2 for part in parts)
     assert len(parts) == 4 and [1] in parts  # the longest row is alone
+
+
+@pytest.mark.parametrize("layers", [None, Lisa(layers=1, interval=1), Lisa(layers=1, interval=1, embeddings=False)])
+def test_recomputing_activations_changes_nothing(tiny, make_examples, layers):
+    examples, coefficients = make_examples(6), torch.full((6,), 1 / 6)
+    kept, again = learner(tiny, layers), learner(tiny, layers, parallel=Parallel(recompute=True))
+    calls = []
+    attention = again.loss.model.model.layers[3].self_attn
+    attention.register_forward_hook(lambda *arguments: calls.append(1))
+    for one in (kept, again):
+        if layers:
+            one.activate([3])
+        one.step(examples, coefficients, 1e-3)
+    assert torch.equal(parameters(kept), parameters(again))
+    assert len(calls) == 2  # once forward, once more in the backward pass
+    again.evaluate(examples)
+    assert len(calls) == 3

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from scalebio.errors import Stopped, UserError
@@ -67,9 +68,18 @@ class Checkpoints:
         )
 
     def save(self, job: Job) -> Path | None:
-        """Write one now; returns its folder."""
+        """Write one now; returns its folder. Raises UserError, naming the step, if it cannot be written."""
         if not self.folder:
             return None
+        try:
+            return self._write(job)
+        except (SafetensorError, OSError) as error:
+            raise UserError(
+                f"step {job.done}: the checkpoint in {self.folder} could not be written: {error}. No result was written "
+                "or changed. Free some space and run again; it goes on from the checkpoint before, if there is one."
+            ) from error
+
+    def _write(self, job: Job) -> Path:
         start = time.monotonic()
         tensors, facts = job.state()
         final = self.folder / f"step-{job.done:07d}"

@@ -40,6 +40,7 @@ def training_parser(description: str | None) -> argparse.ArgumentParser:
         "--shard", action="store_true", help="split the models over the processes (FSDP2), not a copy in each"
     )
     result.add_argument("--offload", action="store_true", help="with --shard: parameters rest in the CPU's memory")
+    result.add_argument("--recompute", action="store_true", help="compute activations again in the backward pass")
     result.add_argument(
         "--micro-batch", type=int, metavar="N", help="examples per forward pass and process; left out: all"
     )

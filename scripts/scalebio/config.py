@@ -168,6 +168,10 @@ class Hardware(Strict):
     processes: PositiveInt = Field(1, description="processes a node; with GPUs one each")
     shard: bool = Field(False, description="split both models over the processes (FSDP2), instead of a copy in each")
     offload: bool = Field(False, description="with `shard`: parameters rest in the CPU's memory")
+    recompute: bool = Field(
+        False,
+        description="compute activations again in the backward pass instead of keeping them (activation checkpointing)",
+    )
     micro_batch: PositiveInt | None = Field(
         None, description="examples per forward pass and process; unset: a process's whole share at once"
     )

@@ -42,5 +42,5 @@ def launch_line(python: str, nodes: int = 1, processes: int = 1, gpus: int = 0) 
 
 def sharing_flags(hardware: Hardware) -> str:
     """The flags of a training entry point that say how its processes share the work."""
-    flags = ["--shard"] * hardware.shard + ["--offload"] * hardware.offload
+    flags = ["--shard"] * hardware.shard + ["--offload"] * hardware.offload + ["--recompute"] * hardware.recompute
     return " ".join(flags + ([f"--micro-batch {hardware.micro_batch}"] if hardware.micro_batch else []))

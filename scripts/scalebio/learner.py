@@ -41,7 +41,8 @@ class Learner:
         )
         self.loss = parallel.prepare(loss(model))
         # Off unless a release is reproduced: with it the losses of two equal models differ.
-        self.loss.train(dropout)
+        self.dropout = dropout
+        parallel.set_training(self.loss, dropout)
         self.parameters = list(self.loss.parameters())
         for parameter in self.parameters:
             parameter.requires_grad_(True)
@@ -105,10 +106,9 @@ class Learner:
 
     def evaluate(self, examples: list) -> torch.Tensor:
         """The loss of each example without gradients, float64 on the CPU, [examples]; dropout off."""
-        training = self.loss.training
         self.loss.eval()
         losses = evaluate(self.loss, examples, self.collate, self.parallel)
-        self.loss.train(training)
+        self.parallel.set_training(self.loss, self.dropout)
         return losses
 
     def whole_parameters(self) -> dict[str, torch.Tensor]:

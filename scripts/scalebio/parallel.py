@@ -25,15 +25,18 @@ from scalebio.errors import UserError
 
 
 class Parallel:
-    """The processes of this run. `micro_batch`: examples per forward pass and process, None for all at once.
+    """The processes of this run. `micro_batch`: examples per forward pass and process, None for all at once;
+    `recompute`: layers keep their inputs only and compute the rest again in the backward pass.
 
     bf16 is used where the hardware computes in it; parameters, gradients and optimiser state stay in float32.
     """
 
-    def __init__(self, shard: bool = False, offload: bool = False, micro_batch: int | None = None):
+    def __init__(
+        self, shard: bool = False, offload: bool = False, micro_batch: int | None = None, recompute: bool = False
+    ):
         fast = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
         self.accelerator = Accelerator(mixed_precision="bf16" if fast else "no")
-        self.shard, self.offload, self.micro_batch = shard, offload, micro_batch
+        self.shard, self.offload, self.micro_batch, self.recompute = shard, offload, micro_batch, recompute
         if offload and self.device.type == "cpu":
             raise UserError("`offload` needs GPUs: here the parameters already rest in the CPU's memory. Unset it.")
 
@@ -60,6 +63,9 @@ class Parallel:
 
     def prepare(self, module: torch.nn.Module) -> torch.nn.Module:
         """Move a loss module to the device, or split it over the processes: each decoder layer and the rest."""
+        if self.recompute:
+            # Reentrant checkpointing loses the gradients of layers above frozen embeddings, without a word.
+            module.model.activation_checkpointing_enable({"use_reentrant": False})
         if not self.shard:
             return module.to(self.device)
         half = self.accelerator.mixed_precision == "bf16"
@@ -73,6 +79,15 @@ class Parallel:
         for layer in lisa.find_layers(module):
             fully_shard(layer, **options)
         return fully_shard(module, **options)
+
+    def set_training(self, module: torch.nn.Module, dropout: bool) -> None:
+        """Switch dropout on or off, and layers to recompute if they should."""
+        module.train(dropout)
+        if self.recompute:
+            for layer in lisa.find_layers(module):
+                layer.training = (
+                    True  # of the layer alone, which reads it to see whether to recompute; not of its parts
+                )
 
     def autocast(self):
         """Context of a forward pass; a sharded module casts by itself."""
