@@ -3,9 +3,10 @@
 Settings: run (a label), finetuning (the study's section), seed, max_length, lisa.
 """
 
+import shutil
 from pathlib import Path
 
-from scalebio.cli import parser, run
+from scalebio.cli import first_process, run, training_parser
 
 EVALUATIONS = 5
 
@@ -14,16 +15,17 @@ def main() -> None:
     """Train, write the model's folder with provenance.json last, and training.parquet."""
     import pandas as pd
 
-    from scalebio import base_models, finetuning, records
+    from scalebio import base_models, checkpoints, finetuning, records
     from scalebio.chat import encode_all
     from scalebio.config import Finetuning, Lisa
     from scalebio.errors import UserError
     from scalebio.files import replacing, write_json
+    from scalebio.parallel import Parallel
     from scalebio.progress import Progress
     from scalebio.provenance import provenance, sha256
     from scalebio.streams import stream
 
-    options = parser(__doc__)
+    options = training_parser(__doc__)
     options.add_argument("--model", required=True, help="provenance.json in the base model's folder")
     options.add_argument("--mixture", required=True)
     options.add_argument("--validation", required=True)
@@ -41,9 +43,9 @@ def main() -> None:
         raise UserError(
             f"{len(examples)} rows make no batch of {recipe.batch}: raise `finetuning.rows` or lower `batch`."
         )
-    progress = Progress(f"fine-tuning {settings['run']}")
-    history = finetuning.train(
-        model.to(base_models.device()),
+    parallel = Parallel(arguments.shard, arguments.offload, arguments.micro_batch, arguments.recompute)
+    job = finetuning.FineTuning(
+        model,
         examples,
         finetuning.Recipe(steps, recipe.batch, recipe.learning_rate, round(steps * recipe.ramp_fraction)),
         settings["max_length"],
@@ -52,17 +54,36 @@ def main() -> None:
         layers=lisa,
         validation=encode_all(records.read(arguments.validation), tokenizer, settings["max_length"]),
         evaluations=EVALUATIONS,
-        on_step=lambda step, loss: progress(step + 1, steps, f"loss {loss:.3f}"),
+        parallel=parallel,
     )
-    with replacing(arguments.training) as temporary:
-        pd.DataFrame(history).to_parquet(temporary, index=False)
     inputs = {"model": arguments.model, "mixture": arguments.mixture, "validation": arguments.validation}
+    kept = checkpoints.Checkpoints(
+        arguments.checkpoints, provenance(settings, inputs), parallel, arguments.checkpoint_seconds
+    )
+    progress = Progress(f"fine-tuning {settings['run']}") if first_process() else None
+
+    def report(seen: dict) -> None:
+        if progress:
+            progress(seen["step"] + 1, steps, f"loss {seen['loss']:.3f}", seen["tokens"])
+
+    checkpoints.run(job, kept, report)
+    parameters = job.learner.whole_parameters()
+    if not first_process():
+        return
+    if parallel.shard:
+        model, _ = base_models.load(Path(arguments.model).parent)
+    base_models.fill(model, parameters)
+    with replacing(arguments.training) as temporary:
+        pd.DataFrame(job.rows).to_parquet(temporary, index=False)
     with replacing(Path(arguments.output).parent) as temporary:
         temporary.mkdir()
         base_models.save(model, tokenizer, temporary)
         weights = {file.name: sha256(file) for file in sorted(temporary.glob("*.safetensors"))}
-        facts = provenance(settings, inputs, tokenizer, device=str(base_models.device()), world_size=1)
-        write_json(temporary / Path(arguments.output).name, {"weights": weights, "provenance": facts})
+        facts = provenance(settings, inputs, tokenizer, device=str(parallel.device), world_size=parallel.world)
+        made = {"weights": weights, "layers": job.drawn, "provenance": facts}
+        write_json(temporary / Path(arguments.output).name, made)
+    if arguments.checkpoints:
+        shutil.rmtree(arguments.checkpoints, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,10 @@ Settings: experiment, method (name), settings (the method's section), seed, sour
 max_length, lisa.
 """
 
+import shutil
 from pathlib import Path
 
-from scalebio.cli import parser, run
+from scalebio.cli import first_process, run, training_parser
 
 
 def main() -> None:
@@ -21,7 +22,7 @@ def main() -> None:
     from scalebio.progress import Progress
     from scalebio.provenance import provenance
 
-    options = parser(__doc__)
+    options = training_parser(__doc__)
     options.add_argument("--model", required=True, help="provenance.json in the base model's folder")
     options.add_argument("--train", required=True)
     options.add_argument("--validation", required=True)
@@ -33,6 +34,7 @@ def main() -> None:
     method = TypeAdapter(Method).validate_python(settings["settings"])
     lisa = Lisa.model_validate(settings["lisa"]) if settings.get("lisa") else None
     by_source = records.group_by_source(records.read(arguments.train), names, settings.get("pool_rows"))
+    inputs = {"model": arguments.model, "train": arguments.train, "validation": arguments.validation}
     used = {}
 
     def encode(rows: list, index: dict | None = None) -> list:
@@ -44,9 +46,20 @@ def main() -> None:
         from scalebio import base_models
 
         model, used["tokenizer"] = base_models.load(Path(arguments.model).parent)
-        used["device"] = str(base_models.device())
-        return model.to(base_models.device())
+        return model
 
+    def load_parallel():
+        from scalebio.parallel import Parallel
+
+        used["parallel"] = Parallel(arguments.shard, arguments.offload, arguments.micro_batch, arguments.recompute)
+        return used["parallel"]
+
+    def load_checkpoints(parallel):
+        from scalebio.checkpoints import Checkpoints
+
+        return Checkpoints(arguments.checkpoints, provenance(settings, inputs), parallel, arguments.checkpoint_seconds)
+
+    label = f"weights {settings['experiment']}/{settings['method']}/seed{settings['seed']}"
     problem = weighting.Problem(
         sources=names,
         load_model=load_model,
@@ -54,16 +67,20 @@ def main() -> None:
         load_validation=lambda: encode(records.read(arguments.validation)),
         row_length=settings["max_length"],
         layers=lisa,
-        progress=Progress(f"weights {settings['experiment']}/{settings['method']}/seed{settings['seed']}"),
+        load_parallel=load_parallel,
+        load_checkpoints=load_checkpoints,
+        progress=Progress(label) if first_process() else (lambda *seen: None),
     )
     outcome = weighting.learn(problem, method, settings["seed"])
     if not np.isclose(outcome.weights.sum(), 1):
         raise AssertionError(f"weights sum to {outcome.weights.sum()}, not 1")
+    if not first_process():
+        return
 
     columns = {"step": "int64", "source": "string", "quantity": "string", "value": "float64"}
     with replacing(arguments.trajectory) as temporary:
         pd.DataFrame(outcome.trajectory, columns=list(columns)).astype(columns).to_parquet(temporary, index=False)
-    inputs = {"model": arguments.model, "train": arguments.train, "validation": arguments.validation}
+    ran = {"device": str(used["parallel"].device), "world_size": used["parallel"].world} if "parallel" in used else {}
     write_json(
         arguments.output,
         {
@@ -71,9 +88,11 @@ def main() -> None:
             "method": settings["method"],
             "seed": settings["seed"],
             **outcome.extra,
-            "provenance": provenance(settings, inputs, used.get("tokenizer"), device=used.get("device"), world_size=1),
+            "provenance": provenance(settings, inputs, used.get("tokenizer"), **ran),
         },
     )
+    if arguments.checkpoints:
+        shutil.rmtree(arguments.checkpoints, ignore_errors=True)
 
 
 if __name__ == "__main__":

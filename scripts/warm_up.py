@@ -41,12 +41,12 @@ def main() -> None:
     rows = [by_source[name][i] for name, indices in chosen.items() for i in indices]
     progress = Progress(f"warm-up {settings['experiment']}")
     history = finetuning.train(
-        model.to(base_models.device()),
+        model,
         encode_all(rows, tokenizer, spec.max_length),
         finetuning.Recipe(warm_up.steps, warm_up.batch, warm_up.learning_rate, warm_up.steps // 20),
         spec.max_length,
         order=stream(seed, "warm-up order"),
-        on_step=lambda step, loss: progress(step + 1, warm_up.steps, f"loss {loss:.3f}"),
+        on_step=lambda seen: progress(seen["step"] + 1, warm_up.steps, f"loss {seen['loss']:.3f}", seen["tokens"]),
     )
     inputs = {"train": arguments.train} | ({"model": arguments.model} if arguments.model else {})
     folder = Path(arguments.output).parent

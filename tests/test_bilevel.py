@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from scalebio.bilevel import Bilevel, copy_state, learn, prune, softmax, weight_gradient
+from scalebio.bilevel import Bilevel, copy_state, prune, softmax, weight_gradient
 from scalebio.config import Lisa, ScaleBiO
 from scalebio.errors import UserError
 
@@ -86,7 +86,8 @@ def test_same_seed_same_bits_other_seed_not(tiny, make_examples):
     weights = []
     for seed in (0, 0, 1):
         run = bilevel(tiny, make_examples, seed=seed, layers=layers)
-        learn(run)
+        while run.done < run.settings.steps:
+            run.step()
         weights.append(run.weights)
     assert (weights[0] == weights[1]).all() and (weights[0] != weights[2]).any()
 
@@ -95,9 +96,9 @@ def test_u_and_w_train_the_same_layers(tiny, make_examples):
     run = bilevel(tiny, make_examples, layers=Lisa(layers=1, interval=1, embeddings=False))
     for _ in range(4):
         run.step()
-        active = [[p.requires_grad for p in model.parameters()] for model in (run.u, run.w)]
+        active = [[p.requires_grad for p in learner.parameters] for learner in (run.u, run.w)]
         assert active[0] == active[1] and any(active[0]) and not all(active[0])
-        assert all(len(optimizer.state) == sum(active[0]) for optimizer in run.optimizers)
+        assert all(len(learner.optimizer.state) == sum(active[0]) for learner in (run.u, run.w))
 
 
 def test_resync_makes_w_equal_u_and_keeps_their_states_apart(tiny, make_examples):
@@ -107,7 +108,7 @@ def test_resync_makes_w_equal_u_and_keeps_their_states_apart(tiny, make_examples
     before = run.weights
     step = run.step()
     assert np.abs(step.gap).max() < 1e-5 and (run.weights == before).all()
-    states = [list(optimizer.state.values()) for optimizer in run.optimizers]
+    states = [list(learner.optimizer.state.values()) for learner in (run.u, run.w)]
     assert all(a["exp_avg"].data_ptr() != b["exp_avg"].data_ptr() for a, b in zip(*states, strict=True))
 
 
@@ -129,10 +130,10 @@ def test_prune():
 
 
 def test_an_infinite_loss_stops_the_run(tiny, make_examples):
-    with pytest.raises(UserError, match="not finite at step"):
+    with pytest.raises(UserError, match="step 0: a loss of model w is not finite"):
         run = bilevel(tiny, make_examples, learning_rate=1e6, ramp=0)
         with torch.no_grad():
-            next(run.w.parameters()).fill_(float("nan"))
+            run.w.parameters[0].fill_(float("nan"))
         run.step()
 
 

@@ -41,7 +41,9 @@ def test_the_loss_falls(run, tiny, make_examples):
 def test_rows_of_both_splits_are_recorded(run, make_examples):
     seen = []
     validation = make_examples(6, seed=5)
-    model, rows = run(validation=validation, evaluations=3, on_step=lambda step, loss: seen.append((step, loss)))
+    model, rows = run(
+        validation=validation, evaluations=3, on_step=lambda step: seen.append((step["step"], step["loss"]))
+    )
     training = [row for row in rows if row["split"] == "training"]
     held_out = [row for row in rows if row["split"] == "validation"]
     assert [row["step"] for row in training] == list(range(30))
@@ -80,5 +82,5 @@ def test_lisa_changes_the_drawn_layers_and_no_other(run, tiny):
 
 
 def test_a_diverging_run_says_which_setting_to_lower(run):
-    with pytest.raises(UserError, match=r"not finite at step \d+: lower `learning_rate`"):
+    with pytest.raises(UserError, match=r"step \d+: a .* not finite in every row\. .*lower `learning_rate`"):
         run(Recipe(steps=30, batch=8, learning_rate=1e20, ramp=0))

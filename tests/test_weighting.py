@@ -9,7 +9,7 @@ from scalebio import weighting
 from scalebio.bilevel import Step
 from scalebio.config import ScaleBiO, Uniform
 from scalebio.errors import UserError
-from scalebio.weighting.scalebio import trajectory_rows
+from scalebio.weighting.scalebio import step_rows
 
 SOURCES = ["right", "wrong"]
 SETTINGS = {"kind": "scalebio", "steps": 4, "learning_rate": 1e-3, "per_source": 3, "validation_batch": 4, "ramp": 1}
@@ -28,7 +28,7 @@ def problem(tiny, make_examples):
             load_by_source=lambda: [make_examples(12, seed=1), wrong],
             load_validation=lambda: make_examples(8, seed=3),
             row_length=64,
-            progress=lambda done, total, text: reports.append((done, total, text)),
+            progress=lambda done, total, text, tokens: reports.append((done, total, text)),
         )
         return result, reports
 
@@ -52,7 +52,7 @@ def test_scalebio_returns_weights_and_the_way_to_them(problem):
     assert outcome.weights.shape == (2,) and outcome.weights.sum() == pytest.approx(1, abs=1e-12)
     assert outcome.extra["final"] == pytest.approx(dict(zip(SOURCES, outcome.weights.tolist(), strict=True)), abs=1e-12)
     assert [(done, total) for done, total, _ in reports] == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    assert "largest weight" in reports[-1][2]
+    assert "right 0." in reports[-1][2] and "GB" in reports[-1][2]
 
     assert all(row.keys() == {"step", "source", "quantity", "value"} for row in outcome.trajectory)
     weights = {(row["step"], row["source"]): row["value"] for row in outcome.trajectory if row["quantity"] == "weight"}
@@ -92,10 +92,9 @@ def test_pruning_everything_is_refused(problem):
         weighting.learn(problem()[0], ScaleBiO(**SETTINGS, prune_below=1.0), seed=0)
 
 
-def test_trajectory_of_a_known_history():
+def test_rows_of_a_known_step():
     step = Step(0, np.array([0.5, 0.5]), np.array([-0.1, 0.2]), 1.0, 2.0, 3.0, seconds=0.1, peak_memory_gb=0.2)
-    rows = trajectory_rows([step], SOURCES, np.array([0.6, 0.4]))
-    assert len(rows) == 2 * 2 + 5 + 2
+    rows = step_rows(step, SOURCES)
+    assert len(rows) == 2 * 2 + 5
     assert {"step": 0, "source": "wrong", "quantity": "gap", "value": 0.2} in rows
     assert {"step": 0, "source": None, "quantity": "L2_u", "value": 3.0} in rows
-    assert {"step": 1, "source": "right", "quantity": "weight", "value": 0.6} in rows

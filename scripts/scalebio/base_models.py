@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
@@ -104,7 +105,24 @@ def from_hub(hub: Hub):
     return load(hub.id, revision=None if hub.revision == "unverified" else hub.revision)
 
 
+def fill(model, parameters: dict[str, torch.Tensor]) -> None:
+    """Copy trained parameters, by name, into a model of the same architecture. Raises UserError where the names differ."""
+    own = dict(model.named_parameters())
+    if own.keys() != parameters.keys():
+        raise UserError(
+            f"The trained model has other parameters than the one to fill: {sorted(own.keys() ^ parameters.keys())[:5]}"
+        )
+    with torch.no_grad():
+        for name, parameter in own.items():
+            parameter.copy_(parameters[name])
+
+
 def save(model, tokenizer, folder: Path) -> None:
-    """Write model and tokenizer to `folder` as float32 safetensors."""
-    model.save_pretrained(folder, safe_serialization=True)
-    tokenizer.save_pretrained(folder)
+    """Write model and tokenizer to `folder` as float32 safetensors. Raises UserError if they cannot be written."""
+    try:
+        model.save_pretrained(folder, safe_serialization=True)
+        tokenizer.save_pretrained(folder)
+    except SafetensorError as error:
+        raise UserError(
+            f"The model could not be written to {folder.parent}: {error}. No result was written or changed. Free some space."
+        ) from error

@@ -89,6 +89,37 @@ class Cycle:
         taken, self.order = self.order[:count], self.order[count:]
         return taken.tolist()
 
+    def state(self) -> dict:
+        """Where the draws stand, as plain values."""
+        return {"order": self.order.tolist(), "rng": self.rng.bit_generator.state}
+
+    def load(self, state: dict) -> None:
+        """Go on from a `state`."""
+        self.order = np.array(state["order"], dtype=np.int64)
+        self.rng.bit_generator.state = state["rng"]
+
+
+class FreshHeads:
+    """Draws as the ACL release makes them: every micro-batch is the head of a fresh shuffle, so rows may repeat at once."""
+
+    def __init__(self, size: int, micro_batch: int, rng: np.random.Generator):
+        self.size, self.micro_batch, self.rng = size, micro_batch, rng
+
+    def take(self, count: int) -> list[int]:
+        """The next `count` indices."""
+        heads = []
+        while len(heads) < count:
+            heads += self.rng.choice(self.size, min(self.micro_batch, self.size), replace=False).tolist()
+        return heads[:count]
+
+    def state(self) -> dict:
+        """Where the draws stand, as plain values."""
+        return {"rng": self.rng.bit_generator.state}
+
+    def load(self, state: dict) -> None:
+        """Go on from a `state`."""
+        self.rng.bit_generator.state = state["rng"]
+
 
 class StratifiedDraws:
     """The same number of examples from every source at each step, so that no source is ever missing from L2."""
@@ -106,3 +137,32 @@ class StratifiedDraws:
             for examples, cycle in zip(self.by_source, self.cycles, strict=True)
             for i in cycle.take(self.per_source)
         ]
+
+    def state(self) -> dict:
+        """Where the draws stand, as plain values."""
+        return {"cycles": [cycle.state() for cycle in self.cycles]}
+
+    def load(self, state: dict) -> None:
+        """Go on from a `state`."""
+        for cycle, saved in zip(self.cycles, state["cycles"], strict=True):
+            cycle.load(saved)
+
+
+class MixedDraws:
+    """Batches from all rows together, so that a source turns up as often as its size says; as the releases draw."""
+
+    def __init__(self, by_source: list[list[Example]], batch: int, indices: Cycle | FreshHeads):
+        self.rows = [example for examples in by_source for example in examples]
+        self.batch, self.indices = batch, indices
+
+    def next(self) -> list[Example]:
+        """`batch` examples in the order drawn."""
+        return [self.rows[i] for i in self.indices.take(self.batch)]
+
+    def state(self) -> dict:
+        """Where the draws stand, as plain values."""
+        return self.indices.state()
+
+    def load(self, state: dict) -> None:
+        """Go on from a `state`."""
+        self.indices.load(state)

@@ -11,11 +11,12 @@ where w is better than u on a source, that source helps the validation loss, and
 All three learning rates follow one schedule, a ramp and a cosine to zero, as in the ACL release: without the ramp the
 first, nearly random gaps move λ by full-sized Adam steps, and a source that loses then recovers slowly.
 
-Same examples, same LISA layers and no dropout in u and w: each removes noise from d that the official code has.
-Sources: paper §2 and Algorithm 1; settings measured in `docs/method.md`.
+Same examples, same LISA layers and no dropout in u and w: each removes noise from d that the official code has; what
+the official code does instead is in `semantics`. Sources: paper §2 and Algorithm 1; settings measured in `docs/method.md`.
 """
 
 import copy
+import functools
 import resource
 import sys
 import time
@@ -25,18 +26,25 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from scalebio import lisa, passes, schedules
-from scalebio.batching import Cycle, StratifiedDraws
+from scalebio import lisa, schedules
+from scalebio.batching import Cycle, FreshHeads, MixedDraws, StratifiedDraws, pack
 from scalebio.chat import Example
 from scalebio.config import Lisa, ScaleBiO
 from scalebio.errors import UserError
-from scalebio.losses import ResponseLoss, group_means
-from scalebio.streams import stream
+from scalebio.learner import Learner
+from scalebio.losses import ResponseLoss
+from scalebio.parallel import Parallel
+from scalebio.semantics import resolve
+from scalebio.shares import reference_shares, training_shares
+from scalebio.streams import stream, torch_seed
 
 
 @dataclass(frozen=True)
 class Step:
-    """What one outer step saw, before its updates: `weights` and `gap` (l(w) − l(u), nats) of shape [sources]."""
+    """What one outer step saw, before its updates: `weights` and `gap` (l(w) − l(u), nats) of shape [sources].
+
+    `layers`: the layers u and w train from this step on, where LISA drew new ones. `tokens` counts those of all three passes.
+    """
 
     step: int
     weights: np.ndarray
@@ -46,6 +54,8 @@ class Step:
     L2_u: float
     seconds: float
     peak_memory_gb: float
+    tokens: int = 0
+    layers: dict[str, list[int]] | None = None
 
 
 def weight_gradient(weights: torch.Tensor, gap: torch.Tensor, alpha: float) -> torch.Tensor:
@@ -72,11 +82,15 @@ def copy_state(source: torch.optim.Optimizer, target: torch.optim.Optimizer) -> 
     for group_from, group_to in zip(source.param_groups, target.param_groups, strict=True):
         for parameter_from, parameter_to in zip(group_from["params"], group_to["params"], strict=True):
             if parameter_from in source.state:
-                target.state[parameter_to] = copy.deepcopy(source.state[parameter_from])
+                target.state[parameter_to] = {key: value.clone() for key, value in source.state[parameter_from].items()}
 
 
 class Bilevel:
-    """One run of the loop; `step()` advances it, `weights` is where it stands."""
+    """One run of the loop; `step()` advances it, `weights` is where it stands.
+
+    `by_source`: training examples of each source, carrying its index; `names`: the sources' names, for messages;
+    `loss` makes a module of a model that maps a batch, made by `collate`, and coefficients to (Σ c_i l_i, l).
+    """
 
     def __init__(
         self,
@@ -87,33 +101,66 @@ class Bilevel:
         seed: int,
         row_length: int,
         layers: Lisa | None = None,
+        parallel: Parallel | None = None,
+        names: list[str] | None = None,
+        loss: Callable[[torch.nn.Module], torch.nn.Module] = ResponseLoss,
+        collate: Callable[[list], object] | None = None,
     ):
-        if any(not examples for examples in by_source):
-            raise UserError(f"Source number {[bool(e) for e in by_source].index(False)} has no training rows.")
-        # The base itself serves as u, so that only one copy is made.
-        self.u, self.w = base, copy.deepcopy(base)
-        for model in (self.u, self.w):
-            model.eval()  # dropout off: with it the gap of two equal models is not zero
-        self.settings, self.row_length, self.lisa = settings, row_length, layers
-        self.validation = validation
+        self.settings, self.seed, self.lisa, self.validation = settings, seed, layers, validation
+        self.semantics = semantics = resolve(settings.semantics, settings.differences)
         self.count = len(by_source)
-        self.device = next(base.parameters()).device
-        self.losses = [ResponseLoss(model) for model in (self.u, self.w)]
-        self.draws = StratifiedDraws(by_source, settings.per_source, stream(seed, "training batches"))
+        self._check_rows(by_source, names or [f"number {i}" for i in range(self.count)])
+        total = len(lisa.find_layers(base)) if layers else 0
+        options = {
+            "collate": collate or functools.partial(pack, row_length=row_length),
+            "parallel": parallel or Parallel(),
+            "layers": layers,
+            "weight_decay": semantics.model_decay,
+            "dropout": semantics.dropout,
+            "free_states": semantics.free_states,
+            "loss": loss,
+        }
+        # The base itself serves as u, so that only one copy is made.
+        twin = copy.deepcopy(base)
+        self.u, self.w = Learner("u", base, **options), Learner("w", twin, **options)
+        self.draws = self._draws(by_source)
         self.validation_draws = Cycle(len(validation), stream(seed, "validation batches"))
-        self.layer_draws = (
-            lisa.LayerDraws(len(lisa.find_layers(base)), layers.layers, layers.interval, stream(seed, "lisa layers"))
-            if layers
-            else None
-        )
+        drawn_for = {"uw": ""} if semantics.same_layers else {"u": " of u", "w": " of w"}
+        self.layer_draws = {
+            models: lisa.LayerDraws(total, layers.layers, layers.interval, stream(seed, f"lisa layers{suffix}"))
+            for models, suffix in (drawn_for.items() if layers else ())
+        }
         self.logits = torch.zeros(self.count, dtype=torch.float64)
-        self.optimizers = [
-            torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=0.0, fused=True)
-            for model in (self.u, self.w)
-        ]
-        self.weight_optimizer = torch.optim.Adam([self.logits], lr=settings.weight_learning_rate)
-        self.source_of_sample = torch.arange(self.count, device=self.device).repeat_interleave(settings.per_source)
+        self.weight_optimizer = torch.optim.AdamW(
+            [self.logits], lr=settings.weight_learning_rate, weight_decay=semantics.weight_decay
+        )
         self.done = 0
+
+    def _check_rows(self, by_source: list[list[Example]], names: list[str]) -> None:
+        needed = self.settings.per_source if self.semantics.draws == "stratified" else 1
+        for name, examples in zip(names, by_source, strict=True):
+            if len(examples) < needed:
+                rows = "no training rows" if not examples else f"{len(examples)} training rows"
+                raise UserError(
+                    f"Source {name} has {rows}; a step draws `per_source` = {needed} of each source. Give it more rows or "
+                    "lower `per_source`."
+                )
+        if not self.validation:
+            raise UserError("There are no validation rows; raise `validation_rows` of the reference.")
+        for example in [*self.validation, *(example for examples in by_source for example in examples)]:
+            if not example.response.any():
+                raise UserError(f"{example.name or 'A row'} has no response token, so it has no loss. Remove it.")
+
+    def _draws(self, by_source: list[list[Example]]) -> StratifiedDraws | MixedDraws:
+        rng, size = stream(self.seed, "training batches"), sum(map(len, by_source))
+        batch = self.settings.per_source * self.count
+        match self.semantics.draws:
+            case "stratified":
+                return StratifiedDraws(by_source, self.settings.per_source, rng)
+            case "by_size":
+                return MixedDraws(by_source, batch, Cycle(size, rng))
+            case "fresh_micro_batches":
+                return MixedDraws(by_source, batch, FreshHeads(size, self.semantics.micro_batch, rng))
 
     @property
     def weights(self) -> np.ndarray:
@@ -121,75 +168,116 @@ class Bilevel:
         return softmax(self.logits).numpy()
 
     def step(self) -> Step:
-        """One outer step. Returns what it saw before updating."""
+        """One outer step. Returns what it saw before updating. Raises UserError as `Learner.step`."""
         start = time.perf_counter()
-        settings, k = self.settings, self.done
+        settings, semantics, k = self.settings, self.semantics, self.done
+        when, factor = f"step {k}", self._factor(k)
         resynced = bool(settings.resync_every and k and k % settings.resync_every == 0)
         if resynced:
-            # w forgets the lead it won while λ was wrong (see docs/method.md, "resync").
-            self.w.load_state_dict(self.u.state_dict())
-            copy_state(*self.optimizers)
-        drawn = self.layer_draws.at(k) if self.layer_draws else None
-        if drawn is not None:
-            for model, optimizer in zip((self.u, self.w), self.optimizers, strict=True):
-                lisa.activate(model, drawn, self.lisa.embeddings)
-                lisa.free_frozen(optimizer)
+            self._resync()
+        layers = self._activate(k)
         examples = self.draws.next()
         held_out = [self.validation[i] for i in self.validation_draws.take(settings.validation_batch)]
+        sources = np.array([example.source for example in examples])
+        shares = training_shares(examples, semantics)
+        reference = reference_shares(held_out, semantics)
         p = softmax(self.logits)
-        p_loss = p.to(self.device, torch.float32)
-        factor = schedules.ramp_cosine(k, settings.steps, settings.ramp)
+        weighted = p.numpy()[sources] * shares
+        scale = 1 / (1 + settings.alpha) if semantics.normalised_step else 1.0
+        rate, clip = settings.learning_rate * factor, settings.alpha if semantics.clip else None
 
-        share = p_loss[self.source_of_sample] / settings.per_source
-        losses_u = self._descend(0, examples, share, factor)
-        source_u = group_means(losses_u, self.source_of_sample, self.count)
+        self._seed_dropout(k, "u")
+        of_u = torch.from_numpy(weighted * (1.0 if semantics.normalised_step else settings.alpha))
+        losses_u = self.u.step(examples, of_u, rate, clip, when).numpy()
+        # One packed batch for both of w's terms: one forward and one backward pass.
+        self._seed_dropout(k, "w")
+        of_w = torch.from_numpy(np.concatenate([settings.alpha * weighted, reference]) * scale)
+        losses = self.w.step(examples + held_out, of_w, rate, clip, when).numpy()
+        losses_w, losses_1 = losses[: len(examples)], losses[len(examples) :]
 
-        reference = torch.full((len(held_out),), 1 / len(held_out), device=self.device)
-        coefficients = torch.cat([settings.alpha * share, reference]) / (1 + settings.alpha)
-        losses_w = self._descend(1, examples + held_out, coefficients, factor)
-        source_w = group_means(losses_w[: len(examples)], self.source_of_sample, self.count)
-        L1 = losses_w[len(examples) :].mean()
-
-        gap = (source_w - source_u).double().cpu()
-        if not torch.isfinite(gap).all():
-            raise UserError(
-                f"The loss is not finite at step {k}: lower `learning_rate` of the method (now {settings.learning_rate})."
-            )
+        source_u, source_w = (
+            np.bincount(sources, shares * losses, minlength=self.count) for losses in (losses_u, losses_w)
+        )
+        gap = source_w - source_u
         # Where u and w are equal the gap is rounding error, which Adam would blow up to a full-sized step.
-        if k and not resynced:
-            self.logits.grad = weight_gradient(p, gap, settings.alpha)
+        if not semantics.wait or (k and not resynced):
+            self.logits.grad = weight_gradient(p, torch.from_numpy(gap), settings.alpha)
             self.weight_optimizer.param_groups[0]["lr"] = settings.weight_learning_rate * factor
             self.weight_optimizer.step()
         self.done += 1
         return Step(
             step=k,
             weights=p.numpy(),
-            gap=gap.numpy(),
-            L1=L1.item(),
-            L2_w=(p_loss @ source_w).item(),
-            L2_u=(p_loss @ source_u).item(),
+            gap=gap,
+            L1=float(reference @ losses_1),
+            L2_w=float(p.numpy() @ source_w),
+            L2_u=float(p.numpy() @ source_u),
             seconds=time.perf_counter() - start,
             peak_memory_gb=peak_memory_gb(),
+            tokens=sum(len(example.ids) for example in [*examples, *examples, *held_out]),
+            layers=layers,
         )
 
-    def _descend(self, which: int, examples: list[Example], coefficients: torch.Tensor, factor: float) -> torch.Tensor:
-        """One update of u (0) or w (1) on Σ c_i l_i; returns l_i [examples] from before it."""
-        optimizer = self.optimizers[which]
-        optimizer.param_groups[0]["lr"] = self.settings.learning_rate * factor
-        losses = passes.backward(self.losses[which], examples, coefficients, self.row_length)
-        optimizer.step()
-        # At once, so that u's gradients do not lie about while w's are made.
-        optimizer.zero_grad(set_to_none=True)
-        return losses
+    def _factor(self, k: int) -> float:
+        """The learning rates' common factor at step k."""
+        steps = self.settings.steps
+        match self.semantics.schedule:
+            case "ramp":
+                return schedules.ramp_cosine(k, steps, self.settings.ramp)
+            case "cosine":
+                return schedules.warmup_cosine(k, steps, 0)
+            case "warmup":
+                return schedules.warmup_cosine(k, steps, round(0.03 * steps))
 
+    def _activate(self, k: int) -> dict[str, list[int]] | None:
+        """Draw and activate layers where an interval starts; returns them by model."""
+        layers = {}
+        for models, draws in self.layer_draws.items():
+            if (drawn := draws.at(k)) is not None:
+                layers |= dict.fromkeys(models, drawn)
+        for name, drawn in layers.items():
+            {"u": self.u, "w": self.w}[name].activate(drawn)
+        return layers or None
 
-def learn(bilevel: Bilevel, on_step: Callable[[Step], None] = lambda step: None) -> list[Step]:
-    """Run the loop to its end and return what each step saw; the result is `bilevel.weights`."""
-    history = []
-    while bilevel.done < bilevel.settings.steps:
-        history.append(bilevel.step())
-        on_step(history[-1])
-    return history
+    def _resync(self) -> None:
+        """w forgets the lead it won while λ was wrong (ours; docs/method.md, "resync")."""
+        with torch.no_grad():
+            for target, source in zip(self.w.parameters, self.u.parameters, strict=True):
+                target.copy_(source)
+        copy_state(self.u.optimizer, self.w.optimizer)
+
+    def _seed_dropout(self, k: int, model: str) -> None:
+        # By step and model, so that nothing of torch's global state needs to be in a checkpoint.
+        if self.semantics.dropout:
+            torch.manual_seed(torch_seed(self.seed, "dropout", model, k))
+
+    # --- checkpoints ---
+
+    def state(self) -> tuple[dict[str, torch.Tensor], dict]:
+        """Tensors and plain facts from which `load` goes on bit for bit."""
+        tensors, facts = {"logits": self.logits}, {"done": self.done}
+        adam = self.weight_optimizer.state.get(self.logits, {})
+        tensors |= {f"logits:{key}": value for key, value in adam.items()}
+        for name, learner in (("u", self.u), ("w", self.w)):
+            held, facts[name] = learner.state()
+            tensors |= {f"{name}/{key}": value for key, value in held.items()}
+        facts["draws"], facts["validation_draws"] = self.draws.state(), self.validation_draws.state()
+        facts["layer_draws"] = {models: draws.state() for models, draws in self.layer_draws.items()}
+        return tensors, facts
+
+    def load(self, tensors: dict[str, torch.Tensor], facts: dict) -> None:
+        """Take up a `state`."""
+        self.done = facts["done"]
+        self.logits.copy_(tensors["logits"])
+        if adam := {key.removeprefix("logits:"): tensors[key] for key in tensors if key.startswith("logits:")}:
+            self.weight_optimizer.state[self.logits] = adam
+        for name, learner in (("u", self.u), ("w", self.w)):
+            start = f"{name}/"
+            learner.load({k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}, facts[name])
+        self.draws.load(facts["draws"])
+        self.validation_draws.load(facts["validation_draws"])
+        for models, draws in self.layer_draws.items():
+            draws.load(facts["layer_draws"][models])
 
 
 def prune(weights: np.ndarray, below: float) -> np.ndarray:

@@ -15,12 +15,16 @@ from scalebio.errors import UserError
 
 @dataclass(frozen=True)
 class Example:
-    """One encoded conversation: `ids` and `response` of shape [tokens]; `source` is the index of its data source."""
+    """One encoded conversation: `ids` and `response` of shape [tokens]; `source` is the index of its data source.
+
+    `name` says which row it is, for messages.
+    """
 
     ids: np.ndarray
     response: np.ndarray
     source: int = 0
     truncated: bool = False
+    name: str = ""
 
 
 def answer_spans(messages: list[dict], tokenizer, name: str = "") -> tuple[str, list[tuple[int, int]]]:
@@ -92,7 +96,7 @@ def encode(messages: list[dict], tokenizer, max_length: int, source: int = 0, na
             f"{name or 'A row'}: the prompt takes {first} tokens and max_length is {max_length}, so no answer token fits. "
             "Raise the model's `max_length`, or leave long rows out with the source's `max_characters`."
         )
-    return Example(ids[:max_length], response[:max_length], source, truncated=len(ids) > max_length)
+    return Example(ids[:max_length], response[:max_length], source, len(ids) > max_length, name)
 
 
 def encode_all(records, tokenizer, max_length: int, source_index: dict[str, int] | None = None) -> list[Example]:

@@ -1,13 +1,17 @@
 """What every entry point shares: arguments that carry a JSON settings slice, clean errors, quiet libraries."""
 
 import argparse
+import errno
 import json
 import os
 import signal
 import sys
 from collections.abc import Callable
 
-from scalebio.errors import UserError
+from scalebio.errors import Stopped, UserError
+
+# What a job that was asked to stop, and can go on, exits with (EX_TEMPFAIL of sysexits.h).
+STOPPED = 75
 
 # Set before torch or transformers is imported by an entry point's own imports inside `main`.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -29,8 +33,35 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     return result
 
 
+def training_parser(description: str | None) -> argparse.ArgumentParser:
+    """The same for jobs that train: how they share the work and keep checkpoints. None of it changes what comes out."""
+    result = parser(description)
+    result.add_argument(
+        "--shard", action="store_true", help="split the models over the processes (FSDP2), not a copy in each"
+    )
+    result.add_argument("--offload", action="store_true", help="with --shard: parameters rest in the CPU's memory")
+    result.add_argument("--recompute", action="store_true", help="compute activations again in the backward pass")
+    result.add_argument(
+        "--micro-batch", type=int, metavar="N", help="examples per forward pass and process; left out: all"
+    )
+    result.add_argument(
+        "--checkpoints", metavar="FOLDER", help="keep checkpoints there; the next run goes on from them"
+    )
+    result.add_argument("--checkpoint-seconds", type=float, default=300.0, metavar="S", help="at most one in so long")
+    return result
+
+
+def first_process() -> bool:
+    """Whether this is the process, of one or many, that reports and writes results."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def run(main: Callable[[], None]) -> None:
-    """Call `main`; a UserError becomes one clear message and exit status 2, and SIGTERM unwinds like Ctrl-C."""
+    """Call `main`; a UserError becomes one clear message and exit status 2, and SIGTERM unwinds like Ctrl-C.
+
+    A job that has checkpoints handles SIGTERM itself, raises Stopped, and exits with status 75. A full disk, or any
+    other file that cannot be written, is a clear message too.
+    """
 
     def stop(signum, frame):
         raise KeyboardInterrupt(f"signal {signum}")
@@ -40,6 +71,18 @@ def run(main: Callable[[], None]) -> None:
         main()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        sys.exit(STOPPED)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        place = f" while writing {error.filename}" if error.filename else ""
+        print(
+            f"error: {error.strerror}{place}. No result was written or changed. Free some space and run again.",
+            file=sys.stderr,
+        )
         sys.exit(2)
     except KeyboardInterrupt:
         print("stopped before the end; the next run starts this job again", file=sys.stderr)

@@ -6,26 +6,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", description="letters, digits, `_` and `-`")]
-Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=0)]
-
-
-class Strict(BaseModel):
-    """Unknown keys are errors; values never change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
-
-
-def exactly_one(section: BaseModel, *names: str) -> None:
-    """Raise ValueError unless exactly one of the named optional keys is set."""
-    given = [name for name in names if getattr(section, name) is not None]
-    if len(given) != 1:
-        found = " and ".join(given) if given else "none"
-        raise ValueError(f"give exactly one of {', '.join(names)}; found {found}")
-
+from scalebio import semantics
+from scalebio.schema import Count, Name, Share, Strict, exactly_one
 
 # --- where things come from -----------------------------------------------------------------------------------
 
@@ -176,6 +160,31 @@ class Lisa(Strict):
     embeddings: bool = Field(True, description="embeddings, final norm and output head always train, as published")
 
 
+class Hardware(Strict):
+    """What a model's training jobs run on. Changes results by rounding at most, so a change re-runs nothing."""
+
+    nodes: PositiveInt = Field(1, description="machines; several are started by `srun` inside a SLURM allocation")
+    gpus: Count = Field(0, description="GPUs a node; 0: the CPU")
+    processes: PositiveInt = Field(1, description="processes a node; with GPUs one each")
+    shard: bool = Field(False, description="split both models over the processes (FSDP2), instead of a copy in each")
+    offload: bool = Field(False, description="with `shard`: parameters rest in the CPU's memory")
+    recompute: bool = Field(
+        False,
+        description="compute activations again in the backward pass instead of keeping them (activation checkpointing)",
+    )
+    micro_batch: PositiveInt | None = Field(
+        None, description="examples per forward pass and process; unset: a process's whole share at once"
+    )
+
+    @model_validator(mode="after")
+    def _one_process_a_gpu(self):
+        if self.gpus and self.processes != self.gpus:
+            raise ValueError(f"with gpus = {self.gpus} give processes = {self.gpus}; found {self.processes}")
+        if self.offload and not self.shard:
+            raise ValueError("`offload` needs `shard: true`")
+        return self
+
+
 class Model(Strict):
     """A base model; give `scratch`, `path`, or `hub` (with an optional `package` to use where the hub is out of reach)."""
 
@@ -188,6 +197,7 @@ class Model(Strict):
     max_length: PositiveInt = Field(description="tokens per example, prompt and answer together")
     lisa: Lisa | None = Field(None, description="unset: every parameter trains")
     warm_up: WarmUp | None = Field(None, description="train on the uniform mixture first; needed with `scratch`")
+    hardware: Hardware = Field(Hardware(), description="what its training jobs run on")
 
     @model_validator(mode="after")
     def _origin(self):
@@ -216,6 +226,12 @@ class ScaleBiO(Strict):
     """The first-order bilevel method of the paper: models u and w, weights λ."""
 
     kind: Literal["scalebio"]
+    semantics: Literal["scalebio", "official_acl", "official_v1"] = Field(
+        "scalebio", description="ours, or what one of the authors' releases computes (docs/method.md)"
+    )
+    differences: dict[str, bool | float | str] = Field(
+        {}, description="single points in which to differ from `semantics`, by the names of `scalebio/semantics.py`"
+    )
     steps: PositiveInt = Field(description="outer steps; one update of u, w and λ each")
     alpha: PositiveFloat = Field(10.0, description="penalty on w's excess training loss")
     learning_rate: PositiveFloat = Field(description="peak AdamW learning rate of u and w")
@@ -227,6 +243,16 @@ class ScaleBiO(Strict):
         None, description="copy u and its Adam state into w every so many steps; set it where a proportion is expected"
     )
     prune_below: Share = Field(0.0, description="final weights below this become 0; both vectors are kept")
+
+    @model_validator(mode="after")
+    def _differences_exist(self):
+        try:
+            semantics.resolve(self.semantics, self.differences)
+        except ValidationError as error:
+            faults = "; ".join(f"`{fault['loc'][0]}`: {fault['msg']}" for fault in error.errors())
+            known = ", ".join(semantics.Semantics.model_fields)
+            raise ValueError(f"differences: {faults} (points there are: {known})") from error
+        return self
 
 
 Method = Annotated[Uniform | ScaleBiO, Field(discriminator="kind")]

@@ -6,3 +6,7 @@ class UserError(Exception):
 
     It names the file, line, key or source at fault, what was expected, and what to do next.
     """
+
+
+class Stopped(Exception):
+    """A job that was asked to stop has stopped, and what it had is kept; the message says how to go on."""

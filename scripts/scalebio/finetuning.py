@@ -3,7 +3,7 @@
 The loss is the mean over examples of each one's mean response-token loss, the same as inside L1 and L2.
 """
 
-from collections.abc import Callable
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +13,8 @@ from scalebio import lisa, schedules
 from scalebio.batching import Cycle, pack
 from scalebio.chat import Example
 from scalebio.config import Lisa
-from scalebio.errors import UserError
-from scalebio.losses import ResponseLoss, mean_losses
+from scalebio.learner import Learner
+from scalebio.parallel import Parallel
 
 
 @dataclass(frozen=True)
@@ -27,55 +27,81 @@ class Recipe:
     ramp: int
 
 
-def train(
-    model: torch.nn.Module,
-    examples: list[Example],
-    recipe: Recipe,
-    row_length: int,
-    order: np.random.Generator,
-    layer_rng: np.random.Generator | None = None,
-    layers: Lisa | None = None,
-    validation: list[Example] = (),
-    evaluations: int = 0,
-    on_step: Callable[[int, float], None] = lambda step, loss: None,
-) -> list[dict]:
-    """Train `model` in place; return rows {step, examples, split, loss}.
+class FineTuning:
+    """One training run; `step()` advances it, `rows` are what it saw: {step, examples, split, loss}.
 
     Training loss is recorded at each step (of that step's batch), validation loss (all of `validation`) at
-    `evaluations` evenly spaced steps and at the end. With `layers`, LISA draws them from `layer_rng`.
+    `evaluations` evenly spaced steps and at the end. With `layers`, LISA draws them from `layer_rng`; `drawn` lists
+    [step, layers].
     """
-    model.eval()  # dropout off, as while learning weights
-    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=0.0)
-    draws = lisa.LayerDraws(len(lisa.find_layers(model)), layers.layers, layers.interval, layer_rng) if layers else None
-    for parameter in model.parameters():
-        parameter.requires_grad_(True)
-    cycle, loss_of, device = Cycle(len(examples), order), ResponseLoss(model), next(model.parameters()).device
-    every = max(1, recipe.steps // evaluations) if evaluations else 0
-    rows = []
 
-    def validate(step: int) -> None:
-        loss = mean_losses(model, validation, row_length).mean().item()
-        rows.append({"step": step, "examples": step * recipe.batch, "split": "validation", "loss": loss})
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        examples: list[Example],
+        recipe: Recipe,
+        row_length: int,
+        order: np.random.Generator,
+        layer_rng: np.random.Generator | None = None,
+        layers: Lisa | None = None,
+        validation: list[Example] = (),
+        evaluations: int = 0,
+        parallel: Parallel | None = None,
+    ):
+        self.examples, self.recipe, self.validation = examples, recipe, validation
+        self.layer_draws = (
+            lisa.LayerDraws(len(lisa.find_layers(model)), layers.layers, layers.interval, layer_rng) if layers else None
+        )
+        collate = functools.partial(pack, row_length=row_length)
+        self.learner = Learner("model", model, collate, parallel or Parallel(), layers)
+        self.cycle = Cycle(len(examples), order)
+        self.every = max(1, recipe.steps // evaluations) if evaluations else 0
+        self.rows: list[dict] = []
+        self.drawn: list[list] = []
+        self.done, self.steps = 0, recipe.steps
 
-    for step in range(recipe.steps):
-        if every and step % every == 0:
-            validate(step)
-        drawn = draws.at(step) if draws else None
+    def step(self) -> dict:
+        """One optimiser step; returns its training row. Raises UserError as `Learner.step`."""
+        recipe, k = self.recipe, self.done
+        if self.every and k % self.every == 0:
+            self._validate(k)
+        drawn = self.layer_draws.at(k) if self.layer_draws else None
         if drawn is not None:
-            lisa.activate(model, drawn, layers.embeddings)
-            lisa.free_frozen(optimizer)
-        optimizer.param_groups[0]["lr"] = recipe.learning_rate * schedules.ramp_cosine(step, recipe.steps, recipe.ramp)
-        optimizer.zero_grad(set_to_none=True)
-        batch = pack([examples[i] for i in cycle.take(recipe.batch)], row_length).to(device)
-        loss, _ = loss_of(batch, torch.full((recipe.batch,), 1 / recipe.batch, device=device))
-        if not torch.isfinite(loss):
-            raise UserError(
-                f"The training loss is not finite at step {step}: lower `learning_rate` ({recipe.learning_rate})."
-            )
-        loss.backward()
-        optimizer.step()
-        rows.append({"step": step, "examples": (step + 1) * recipe.batch, "split": "training", "loss": loss.item()})
-        on_step(step, loss.item())
-    if every:
-        validate(recipe.steps)
-    return rows
+            self.learner.activate(drawn)
+            self.drawn.append([k, drawn])
+        batch = [self.examples[i] for i in self.cycle.take(recipe.batch)]
+        rate = recipe.learning_rate * schedules.ramp_cosine(k, recipe.steps, recipe.ramp)
+        mean = torch.full((recipe.batch,), 1 / recipe.batch, dtype=torch.float64)
+        loss = (self.learner.step(batch, mean, rate, when=f"step {k}") @ mean).item()
+        self.rows.append({"step": k, "examples": (k + 1) * recipe.batch, "split": "training", "loss": loss})
+        self.done += 1
+        if self.every and self.done == recipe.steps:
+            self._validate(self.done)
+        return {"step": k, "loss": loss, "tokens": sum(len(example.ids) for example in batch)}
+
+    def _validate(self, step: int) -> None:
+        loss = self.learner.evaluate(self.validation).mean().item()
+        self.rows.append({"step": step, "examples": step * self.recipe.batch, "split": "validation", "loss": loss})
+
+    def state(self) -> tuple[dict[str, torch.Tensor], dict]:
+        """Tensors and plain facts from which `load` goes on bit for bit."""
+        tensors, learner = self.learner.state()
+        draws = self.layer_draws.state() if self.layer_draws else None
+        facts = {"done": self.done, "rows": self.rows, "drawn": self.drawn, "learner": learner}
+        return tensors, facts | {"cycle": self.cycle.state(), "layer_draws": draws}
+
+    def load(self, tensors: dict[str, torch.Tensor], facts: dict) -> None:
+        """Take up a `state`."""
+        self.done, self.rows, self.drawn = facts["done"], facts["rows"], facts["drawn"]
+        self.learner.load(tensors, facts["learner"])
+        self.cycle.load(facts["cycle"])
+        if self.layer_draws:
+            self.layer_draws.load(facts["layer_draws"])
+
+
+def train(model: torch.nn.Module, *arguments, on_step=lambda seen: None, **options) -> list[dict]:
+    """Train `model` in place by a `FineTuning` of the same arguments, without checkpoints; returns its rows."""
+    job = FineTuning(model, *arguments, **options)
+    while job.done < job.steps:
+        on_step(job.step())
+    return job.rows

@@ -49,6 +49,14 @@ class LayerDraws:
             return None
         return sorted(self.rng.choice(self.total, self.active, replace=False).tolist())
 
+    def state(self) -> dict:
+        """Where the draws stand, as plain values."""
+        return {"rng": self.rng.bit_generator.state}
+
+    def load(self, state: dict) -> None:
+        """Go on from a `state`."""
+        self.rng.bit_generator.state = state["rng"]
+
 
 def activate(model: torch.nn.Module, layers: list[int], embeddings: bool = True) -> None:
     """Let exactly the given layers train, and embeddings, norms and head outside the stack if `embeddings`."""

@@ -117,25 +117,40 @@ def group_means(values: torch.Tensor, groups: torch.Tensor, count: int) -> torch
     return sums / sizes
 
 
-@torch.inference_mode()
-def mean_losses(model: torch.nn.Module, examples: list, row_length: int, batch_tokens: int = 8192) -> torch.Tensor:
-    """Mean response-token loss of each example without gradients: shape [examples], float64, in the given order."""
-    loss = ResponseLoss(model)
-    device = next(model.parameters()).device
-    was_training = model.training
-    model.eval()
+@torch.no_grad()
+def evaluate(loss: torch.nn.Module, examples: list, collate, parallel, batch_tokens: int = 8192) -> torch.Tensor:
+    """The loss of each example by a loss module, in the given order: shape [examples], float64, on the CPU.
+
+    The processes of `parallel` share the work; `collate` turns a list of examples into a batch.
+    """
     # Batches of similar lengths pack well and bound the memory of the widest one.
     order = sorted(range(len(examples)), key=lambda i: len(examples[i].ids))
-    result = torch.empty(len(examples), dtype=torch.float64)
-    start = 0
-    while start < len(order):
-        end, tokens = start, 0
-        while end < len(order) and (end == start or tokens + len(examples[order[end]].ids) <= batch_tokens):
-            tokens += len(examples[order[end]].ids)
-            end += 1
-        chunk = order[start:end]
-        batch = pack([examples[i] for i in chunk], row_length).to(device)
-        result[chunk] = loss(batch, torch.ones(len(chunk), device=device))[1].double().cpu()
-        start = end
+    chunks, tokens = [], batch_tokens
+    for i in order:
+        if tokens + len(examples[i].ids) > batch_tokens:
+            chunks.append([])
+            tokens = 0
+        chunks[-1].append(i)
+        tokens += len(examples[i].ids)
+    result = torch.zeros(len(examples), dtype=torch.float64)
+    for start in range(0, len(chunks), parallel.world):
+        # A process that has no chunk left still takes part in gathering layers.
+        mine = start + parallel.rank
+        chunk = chunks[min(mine, len(chunks) - 1)]
+        batch = collate([examples[i] for i in chunk]).to(parallel.device)
+        with parallel.autocast():
+            losses = loss(batch, torch.ones(len(chunk), device=parallel.device))[1]
+        if mine < len(chunks):
+            result[chunk] = losses.double().cpu()
+    return parallel.sum(result)
+
+
+def mean_losses(model: torch.nn.Module, examples: list, row_length: int, batch_tokens: int = 8192) -> torch.Tensor:
+    """Mean response-token loss of each example by one process, without gradients: shape [examples], float64."""
+    from scalebio.parallel import Parallel
+
+    was_training = model.training
+    loss = ResponseLoss(model).eval()
+    losses = evaluate(loss, examples, lambda chunk: pack(chunk, row_length), Parallel(), batch_tokens)
     model.train(was_training)
-    return result
+    return losses

@@ -1,21 +1,35 @@
-"""One line of progress every so often, on stderr, fit for a log file as well as for a terminal."""
+"""Progress on stderr: a live line on a terminal, one plain line every so often in a log file."""
 
 import sys
 import time
 
 
 class Progress:
-    """Call it with (done, total, text); prints at most once in `seconds`, and always at the end."""
+    """Call it with (done, total, text, tokens): tokens worked through since the last call, 0 where none are counted.
 
-    def __init__(self, label: str, seconds: float = 5.0):
-        self.label, self.seconds = label, seconds
+    On a terminal the line is rewritten twice a second; elsewhere a line is added at most once in `seconds`, and at the
+    end. Only the first of several processes should have one.
+    """
+
+    def __init__(self, label: str, seconds: float = 10.0, stream=None):
+        self.label, self.stream = label, stream or sys.stderr
+        self.live = self.stream.isatty()
+        self.seconds = 0.5 if self.live else seconds
         self.start = self.last = time.monotonic()
+        self.first = self.tokens = 0
 
-    def __call__(self, done: int, total: int, text: str = "") -> None:
+    def __call__(self, done: int, total: int, text: str = "", tokens: int = 0) -> None:
+        # A resumed run begins at some step: what came before was not done in this time.
+        self.first = self.first or done
+        self.tokens += tokens
         now = time.monotonic()
         if done < total and now - self.last < self.seconds:
             return
         self.last = now
-        elapsed = now - self.start
-        left = f", {elapsed / done * (total - done):.0f} s left" if done < total else ""
-        print(f"{self.label}: {done}/{total}, {elapsed:.0f} s{left}  {text}", file=sys.stderr, flush=True)
+        elapsed = max(now - self.start, 1e-9)
+        left = f", {elapsed / (done - self.first + 1) * (total - done):.0f} s left" if done < total else ""
+        speed = f", {self.tokens / elapsed:,.0f} tokens/s" if self.tokens else ""
+        line = f"{self.label}: {done}/{total}, {elapsed:.0f} s{left}{speed}  {text}"
+        # ESC [K clears what a longer line left behind.
+        end = "" if self.live and done < total else "\n"
+        print(f"\r{line}\x1b[K" if self.live else line, end=end, file=self.stream, flush=True)

@@ -76,8 +76,14 @@ rule finetune:
     resources:
         mem_mb=memory_mb,
         runtime=24 * 60,
+        nodes=nodes,
+        tasks=nodes,
+        processes=processes,
+        gpu=gpus,
     params:
-        launch=launcher,
+        launch=training_launcher,
+        sharing=sharing,
+        checkpoints=f"{RESULTS}/{RUN}/checkpoints/finetune",
         settings=lambda w: as_json(
             run=f"{w.experiment}/{w.method}/seed{w.seed}",
             finetuning=STUDY.finetuning,
@@ -86,6 +92,6 @@ rule finetune:
             lisa=model_of(w).lisa,
         ),
     shell:
-        "{params.launch:q} {input.code[0]} --settings {params.settings:q} --model {input.model:q} "
+        "{params.launch} {input.code[0]} {params.sharing} --settings {params.settings:q} --model {input.model:q} "
         "--mixture {input.mixture:q} --validation {input.validation:q} "
-        "--output {output.model:q} --training {output.training:q} 2>&1 | tee -i {log:q}"
+        "--output {output.model:q} --training {output.training:q} --checkpoints {params.checkpoints:q} 2>&1 | tee -i {log:q}"

@@ -22,8 +22,14 @@ rule learn_weights:
     resources:
         mem_mb=memory_mb,
         runtime=24 * 60,
+        nodes=only_if_it_learns(nodes),
+        tasks=only_if_it_learns(nodes),
+        processes=only_if_it_learns(processes),
+        gpu=only_if_it_learns(gpus),
     params:
-        launch=launcher,
+        launch=training_launcher,
+        sharing=sharing,
+        checkpoints=f"{RESULTS}/{RUN}/checkpoints/learn_weights",
         settings=lambda w: as_json(
             experiment=w.experiment,
             method=w.method,
@@ -35,6 +41,6 @@ rule learn_weights:
             lisa=model_of(w).lisa,
         ),
     shell:
-        "{params.launch:q} {input.code[0]} --settings {params.settings:q} --model {input.model:q} "
+        "{params.launch} {input.code[0]} {params.sharing} --settings {params.settings:q} --model {input.model:q} "
         "--train {input.train:q} --validation {input.validation:q} "
-        "--output {output.weights:q} --trajectory {output.trajectory:q} 2>&1 | tee -i {log:q}"
+        "--output {output.weights:q} --trajectory {output.trajectory:q} --checkpoints {params.checkpoints:q} 2>&1 | tee -i {log:q}"

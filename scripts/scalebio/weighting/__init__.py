@@ -15,7 +15,8 @@ class Problem:
     """What every method may use. Model and examples are loaded on first use, since not every method needs them.
 
     `sources`: names in a fixed order; `by_source`: encoded training examples per
-    source; `validation`: encoded validation examples; `layers`: LISA settings or None; `row_length`: tokens.
+    source; `validation`: encoded validation examples; `layers`: LISA settings or None; `row_length`: tokens;
+    left out, `parallel` is this process alone and `checkpoints` keeps none.
     """
 
     sources: list[str]
@@ -24,12 +25,28 @@ class Problem:
     load_validation: Callable[[], list]
     row_length: int
     layers: object | None = None
-    progress: Callable[[int, int, str], None] = lambda done, total, text: None
+    load_parallel: Callable[[], object] | None = None
+    load_checkpoints: Callable[[object], object] | None = None
+    progress: Callable[[int, int, str, int], None] = lambda done, total, text, tokens: None
 
     @cached_property
     def model(self):
-        """The base model, on its device."""
+        """The base model, on the CPU."""
         return self.load_model()
+
+    @cached_property
+    def parallel(self):
+        """The processes that a method which trains runs on."""
+        from scalebio.parallel import Parallel
+
+        return self.load_parallel() if self.load_parallel else Parallel()
+
+    @cached_property
+    def checkpoints(self):
+        """Where a method which trains keeps its checkpoints."""
+        from scalebio.checkpoints import Checkpoints
+
+        return self.load_checkpoints(self.parallel) if self.load_checkpoints else Checkpoints(None, {}, self.parallel)
 
     @cached_property
     def by_source(self) -> list:

@@ -1,0 +1,47 @@
+"""What a training job will hold in memory, before it starts: parameters, gradients and optimiser state, to the byte.
+
+Activations come on top; they grow with the tokens of a micro-batch and are measured, not predicted, by `smoke_test.py`.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from scalebio import lisa
+from scalebio.config import Lisa
+
+FLOAT32 = 4
+
+
+@dataclass(frozen=True)
+class Held:
+    """Bytes held by one process between the backward pass and the optimiser's step, where most is held at once."""
+
+    parameters: int
+    gradients: int
+    states: int
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.parameters + self.gradients + self.states
+
+
+def held(model: torch.nn.Module, layers: Lisa | None, models: int, processes: int = 1, shard: bool = False) -> Held:
+    """What `models` (2 for learning weights, 1 for fine-tuning) copies of `model` hold; it may be on the meta device.
+
+    Everything is float32. Only one model's gradients exist at a time; every active parameter has two moments.
+    """
+    trainable = trained_parameters(model, layers)
+    everything = sum(parameter.numel() for parameter in model.parameters())
+    parts = processes if shard else 1
+    return Held(*(FLOAT32 * count // parts for count in (models * everything, trainable, models * 2 * trainable)))
+
+
+def trained_parameters(model: torch.nn.Module, layers: Lisa | None) -> int:
+    """How many parameters train at a time: all, or the largest layers that LISA may draw and what always trains."""
+    everything = sum(parameter.numel() for parameter in model.parameters())
+    if layers is None:
+        return everything
+    sizes = sorted(sum(parameter.numel() for parameter in layer.parameters()) for layer in lisa.find_layers(model))
+    return sum(sizes[-layers.layers :]) + (everything - sum(sizes) if layers.embeddings else 0)

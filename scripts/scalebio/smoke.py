@@ -1,0 +1,97 @@
+"""One step of each training mode on random weights and random tokens: does it run here, and in the memory predicted?"""
+
+import gc
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import psutil
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from scalebio import costs
+from scalebio.bilevel import Bilevel
+from scalebio.chat import Example
+from scalebio.config import Lisa, ScaleBiO
+from scalebio.finetuning import FineTuning, Recipe
+from scalebio.parallel import Parallel, local
+from scalebio.streams import stream
+
+TRAINS = {
+    "full": None,
+    "lisa": Lisa(layers=2, interval=1),
+    "frozen embeddings": Lisa(layers=2, interval=1, embeddings=False),
+}
+
+
+def modes(shape: dict, tokens: int, parallel: Parallel) -> Iterator[dict]:
+    """Rows {job, trains, predicted_gb, state_gb, peak_gb, seconds, outcome}, one a mode, as each is done.
+
+    `predicted_gb`: parameters, gradients and optimiser state of one process; `state_gb`: the same, counted from the
+    tensors after the step, without the gradients, which are gone by then; `peak_gb`: of the GPU, activations included.
+    """
+    with torch.device("meta"):
+        skeleton = LlamaForCausalLM(LlamaConfig(**shape))
+    for job, models in (("reweighting", 2), ("fine-tuning", 1)):
+        for trains, layers in TRAINS.items():
+            held = costs.held(skeleton, layers, models, parallel.world, parallel.shard)
+            row = {"job": job, "trains": trains, "predicted_gb": held.total / 1e9}
+            if held.total > (room := _room(parallel)):
+                yield row | {"outcome": f"does not fit: {room / 1e9:.0f} GB per process"}
+                continue
+            yield row | _one(job, layers, shape, tokens, parallel)
+            gc.collect()
+            if parallel.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+
+def line(row: dict) -> str:
+    """One line for a reader."""
+    text = f"{row['job']:12} {row['trains']:18} predicted {row['predicted_gb']:8.3f} GB"
+    if "seconds" in row:
+        peak = f", peak {row['peak_gb']:.3f} GB" if row["peak_gb"] is not None else ""
+        text += f", between steps {row['state_gb']:.3f} GB{peak}, {row['seconds']:.2f} s a step"
+    return f"{text}: {row['outcome']}"
+
+
+def _room(parallel: Parallel) -> int:
+    if parallel.device.type == "cuda" and not parallel.offload:
+        return torch.cuda.get_device_properties(parallel.device).total_memory
+    return psutil.virtual_memory().total // parallel.world
+
+
+def _one(job: str, layers: Lisa | None, shape: dict, tokens: int, parallel: Parallel) -> dict:
+    rng = stream(0, "smoke tokens")
+    response = np.arange(tokens) >= tokens // 2
+    examples = [Example(rng.integers(0, shape["vocab_size"], tokens), response, source) for source in (0, 1)]
+    # Sharded, each process keeps its part only, so the whole may pass through the CPU.
+    torch.manual_seed(0)
+    with torch.device("cpu" if parallel.shard else parallel.device):
+        model = LlamaForCausalLM(LlamaConfig(**shape))
+    if parallel.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    if job == "reweighting":
+        settings = ScaleBiO(kind="scalebio", steps=2, learning_rate=1e-6, per_source=1, validation_batch=1, ramp=0)
+        run = Bilevel(model, [[examples[0]], [examples[1]]], [examples[0]], settings, 0, tokens, layers, parallel)
+        learners = (run.u, run.w)
+    else:
+        run = FineTuning(
+            model,
+            examples,
+            Recipe(2, 2, 1e-6, 0),
+            tokens,
+            stream(0, "order"),
+            stream(0, "layers"),
+            layers,
+            parallel=parallel,
+        )
+        learners = (run.learner,)
+    start = time.perf_counter()
+    run.step()
+    seconds = time.perf_counter() - start
+    state = 0
+    for learner in learners:
+        moments = [moment for held in learner.optimizer.state.values() for key, moment in held.items() if key != "step"]
+        state += sum(local(tensor).numel() * tensor.element_size() for tensor in [*learner.parameters, *moments])
+    peak = torch.cuda.max_memory_allocated() / 1e9 if parallel.device.type == "cuda" else None
+    return {"state_gb": state / 1e9, "peak_gb": peak, "seconds": seconds, "outcome": "ran"}

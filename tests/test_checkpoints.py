@@ -1,0 +1,229 @@
+"""Killed and resumed runs end with the bits of uninterrupted ones; foreign checkpoints are refused; none is half written."""
+
+import copy
+import json
+import os
+import shlex
+import signal
+import sys
+import time
+
+import jobs
+import pandas as pd
+import psutil
+import pytest
+import torch
+
+from scalebio import checkpoints
+from scalebio.bilevel import Bilevel
+from scalebio.checkpoints import Checkpoints
+from scalebio.config import Lisa, ScaleBiO
+from scalebio.errors import Stopped, UserError
+from scalebio.finetuning import FineTuning, Recipe
+from scalebio.launching import launch_line
+from scalebio.parallel import Parallel
+from scalebio.streams import stream
+
+SETTINGS = {"kind": "scalebio", "steps": 7, "learning_rate": 1e-3, "per_source": 2, "validation_batch": 3, "ramp": 2}
+MODES = {
+    "full": ({}, None),
+    "lisa": ({}, Lisa(layers=1, interval=2)),
+    "frozen_embeddings": ({}, Lisa(layers=2, interval=3, embeddings=False)),
+    "resync": ({"resync_every": 2}, None),
+    "acl": ({"semantics": "official_acl"}, Lisa(layers=1, interval=2)),
+    "v1": ({"semantics": "official_v1"}, Lisa(layers=1, interval=2)),
+}
+
+
+def reweighting(tiny, make_examples, mode: str) -> Bilevel:
+    changes, layers = MODES[mode]
+    by_source = [make_examples(12, source=i, seed=i) for i in range(3)]
+    settings = ScaleBiO(**SETTINGS | changes)
+    job = Bilevel(copy.deepcopy(tiny[0]), by_source, make_examples(9, seed=99), settings, 0, 64, layers)
+    job.steps = settings.steps
+    return job
+
+
+def bits(job) -> list[torch.Tensor]:
+    learners = (job.u, job.w) if isinstance(job, Bilevel) else (job.learner,)
+    found = [parameter.detach() for learner in learners for parameter in learner.parameters]
+    return found + ([job.logits] if isinstance(job, Bilevel) else [])
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("at", [1, 4])
+def test_resumed_weights_and_models_are_bit_identical(tiny, make_examples, tmp_path, mode, at):
+    through = reweighting(tiny, make_examples, mode)
+    stopped = reweighting(tiny, make_examples, mode)
+    for job, steps in ((through, 7), (stopped, at)):
+        for _ in range(steps):
+            job.step()
+    Checkpoints(tmp_path, {"a": 1}, Parallel()).save(stopped)
+    resumed = reweighting(tiny, make_examples, mode)
+    checkpoints.run(resumed, Checkpoints(tmp_path, {"a": 1}, Parallel()))
+    assert resumed.done == 7 and all(map(torch.equal, bits(through), bits(resumed)))
+
+
+@pytest.mark.parametrize("layers", [None, Lisa(layers=1, interval=2)])
+def test_resumed_fine_tuning_is_bit_identical(tiny, make_examples, tmp_path, layers):
+    def job():
+        model, examples = copy.deepcopy(tiny[0]), make_examples(20)
+        return FineTuning(
+            model, examples, Recipe(9, 4, 1e-3, 2), 64, stream(0, "a"), stream(0, "b"), layers, make_examples(5), 3
+        )
+
+    through, stopped, resumed = job(), job(), job()
+    for _ in range(9):
+        through.step()
+    for _ in range(5):
+        stopped.step()
+    Checkpoints(tmp_path, {}, Parallel()).save(stopped)
+    checkpoints.run(resumed, Checkpoints(tmp_path, {}, Parallel()))
+    assert all(map(torch.equal, bits(through), bits(resumed)))
+    assert resumed.rows == through.rows and resumed.drawn == through.drawn
+
+
+def test_at_most_two_are_kept_and_none_is_left_half_written(tiny, make_examples, tmp_path):
+    job = reweighting(tiny, make_examples, "full")
+    kept = Checkpoints(tmp_path, {}, Parallel(), seconds=0)
+    for _ in range(4):
+        job.step()
+        kept.save(job)
+    (tmp_path / ".step-0000009.part").mkdir()  # what a killed process leaves
+    assert sorted(path.name for path in tmp_path.glob("step-*")) == ["step-0000003", "step-0000004"]
+    again = reweighting(tiny, make_examples, "full")
+    assert Checkpoints(tmp_path, {}, Parallel()).restore(again) == 4
+    kept.remove()
+    assert not tmp_path.exists()
+
+
+def test_another_run_s_checkpoint_is_refused_with_the_key_that_differs(tiny, make_examples, tmp_path):
+    job = reweighting(tiny, make_examples, "full")
+    job.step()
+    identity = {"settings": {"steps": 7, "alpha": 10.0}, "code": {"bilevel.py": "aa"}}
+    Checkpoints(tmp_path, identity, Parallel()).save(job)
+    other = {"settings": {"steps": 7, "alpha": 3.0}, "code": {"bilevel.py": "aa"}}
+    with pytest.raises(UserError, match=r"`settings\.alpha` was 10\.0 and is 3\.0.*or remove"):
+        Checkpoints(tmp_path, other, Parallel()).restore(job)
+
+
+def test_slow_checkpoints_come_less_often(tmp_path):
+    kept = Checkpoints(tmp_path, {}, Parallel(), seconds=0.0)
+    kept.last, kept.cost = time.monotonic() - 10, 1.0
+    assert not kept.due()  # one second of writing is paid for by twenty
+    kept.last = time.monotonic() - 21
+    assert kept.due()
+    assert not Checkpoints(None, {}, Parallel(), seconds=0.0).due()
+
+
+def test_sigterm_checkpoints_after_the_step_and_says_so(tiny, make_examples, tmp_path):
+    job = reweighting(tiny, make_examples, "lisa")
+
+    def on_step(seen):
+        if seen.step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(
+        Stopped, match="stopped by a signal after step 3 of 7; the next run goes on from .*step-0000003"
+    ):
+        checkpoints.run(job, Checkpoints(tmp_path, {}, Parallel()), on_step)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+# --- real processes ---
+
+
+@pytest.fixture(scope="module")
+def inputs(tiny, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("inputs")
+    jobs.make_inputs(tiny, folder)
+    return folder
+
+
+def results(out) -> tuple:
+    """Everything a run found out, bit for bit, but times and memory."""
+    if (out / "weights.json").exists():
+        table = pd.read_parquet(out / "trajectory.parquet")
+        table = table[~table["quantity"].isin(["seconds", "peak_memory_gb"])]
+        return json.loads((out / "weights.json").read_text()), table.to_csv()
+    return json.loads((out / "model" / "provenance.json").read_text()), pd.read_parquet(
+        out / "training.parquet"
+    ).to_csv()
+
+
+def kill_after_a_checkpoint(process, folder, number: int) -> None:
+    deadline = time.monotonic() + 120
+    while len(list(folder.glob("step-*"))) == 0 or int(max(folder.glob("step-*")).name[5:]) < number:
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    # A launcher's workers lead sessions of their own.
+    for one in (*psutil.Process(process.pid).children(recursive=True), process):
+        one.kill()
+    process.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("which", ["weights", "finetune"])
+def test_a_run_killed_at_a_random_step_ends_as_if_it_had_not_been(inputs, tmp_path, which):
+    lisa = {"layers": 1, "interval": 3, "embeddings": True}
+
+    def command(out):
+        more = ("--checkpoints", f"{out}/checkpoints", "--checkpoint-seconds", "0")
+        if which == "weights":
+            return jobs.weights_command(inputs, out, *more, method={"steps": 60, "resync_every": 10}, lisa=lisa)
+        return jobs.finetune_command(inputs, out, *more, lisa=lisa)
+
+    jobs.run(command(tmp_path / "through"))
+    out = tmp_path / "killed"
+    process = jobs.start(command(out))
+    kill_after_a_checkpoint(process, out / "checkpoints", number=4)
+    assert not (out / "weights.json").exists() and not (out / "model").exists()
+    jobs.run(command(out))
+    assert results(out) == results(tmp_path / "through")
+    assert not (out / "checkpoints").exists()
+
+
+@pytest.mark.slow
+def test_sigterm_ends_with_its_own_status(inputs, tmp_path):
+    more = ("--checkpoints", f"{tmp_path}/checkpoints", "--checkpoint-seconds", "0")
+    process = jobs.start(jobs.weights_command(inputs, tmp_path, *more, method={"steps": 4000}))
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "checkpoints").glob("step-*")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGTERM)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 75 and "the next run goes on from" in output and "Traceback" not in output
+
+
+@pytest.mark.slow
+def test_sharded_processes_killed_and_resumed_end_as_if_they_had_not_been(inputs, tmp_path):
+    launcher = ("env", *shlex.split(launch_line(sys.executable, processes=2)))
+
+    def command(out):
+        more = ("--shard", "--checkpoints", f"{out}/checkpoints", "--checkpoint-seconds", "0")
+        return jobs.weights_command(inputs, out, *more, method={"steps": 40}, lisa={"layers": 1, "interval": 3})
+
+    jobs.run(command(tmp_path / "through"), *launcher)
+    out = tmp_path / "killed"
+    process = jobs.start(command(out), *launcher)
+    kill_after_a_checkpoint(process, out / "checkpoints", number=4)
+    alone = [part for part in command(out) if part != "--shard"]
+    assert "`processes` was 2 and is 1" in jobs.run(alone, status=2)
+    jobs.run(command(out), *launcher)
+    assert results(out) == results(tmp_path / "through")
+
+
+@pytest.mark.slow
+def test_a_full_disk_stops_with_a_message_and_leaves_earlier_results(inputs, tmp_path):
+    """A limit on the size of files stands in for the disk: the same errors come from the same calls."""
+    earlier = '{"weights": "earlier"}'
+    (tmp_path / "weights.json").write_text(earlier)
+    more = ("--checkpoints", f"{tmp_path}/checkpoints", "--checkpoint-seconds", "0")
+    command = jobs.weights_command(inputs, tmp_path, *more)
+    output = jobs.run(command, "prlimit", "--fsize=20000", sys.executable, status=2)
+    assert "error: step 1: the checkpoint in " in output and "Free some space" in output and "Traceback" not in output
+    assert (tmp_path / "weights.json").read_text() == earlier
+    assert not list((tmp_path / "checkpoints").glob("step-*"))

@@ -1,0 +1,54 @@
+"""Predicted memory against sums by hand and against what a run holds."""
+
+import csv
+
+import jobs
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from scalebio import costs, smoke
+from scalebio.config import Lisa
+from scalebio.parallel import Parallel
+
+SHAPE = {"vocab_size": 64, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 4, "num_attention_heads": 2}
+
+
+def test_llama_3_8b_by_hand():
+    """8,030,261,248 parameters, 218,112,000 a layer, 1,050,677,248 outside the layers (embeddings, head and final norm)."""
+    shape = {"vocab_size": 128_256, "hidden_size": 4096, "intermediate_size": 14_336, "num_hidden_layers": 32}
+    with torch.device("meta"):
+        model = LlamaForCausalLM(LlamaConfig(**shape, num_attention_heads=32, num_key_value_heads=8))
+    trained = 1_050_677_248 + 2 * 218_112_000
+    assert costs.trained_parameters(model, Lisa(layers=2, interval=20)) == trained
+    held = costs.held(model, Lisa(layers=2, interval=20), models=2, processes=8, shard=True)
+    assert (held.parameters, held.gradients, held.states) == (8_030_261_248, trained // 2, trained * 2)
+
+
+def test_every_mode_runs_and_holds_what_was_predicted():
+    rows = list(smoke.modes(SHAPE, 16, Parallel()))
+    assert [row["outcome"] for row in rows] == ["ran"] * 6
+    with torch.device("meta"):
+        model = LlamaForCausalLM(LlamaConfig(**SHAPE))
+    for row in rows:
+        held = costs.held(model, smoke.TRAINS[row["trains"]], 2 if row["job"] == "reweighting" else 1)
+        assert row["state_gb"] * 1e9 == pytest.approx(held.parameters + held.states, abs=1)
+        assert f"{row['job']}" in smoke.line(row)
+
+
+def test_what_cannot_fit_is_said_and_skipped(monkeypatch):
+    with torch.device("meta"):
+        model = LlamaForCausalLM(LlamaConfig(**SHAPE))
+    least = costs.held(model, smoke.TRAINS["frozen embeddings"], models=1).total
+    monkeypatch.setattr(smoke, "_room", lambda parallel: least)
+    outcomes = {(row["job"], row["trains"]): row["outcome"] for row in smoke.modes(SHAPE, 16, Parallel())}
+    assert outcomes["reweighting", "full"].startswith("does not fit")
+    assert outcomes["fine-tuning", "frozen embeddings"] == "ran"
+
+
+@pytest.mark.slow
+def test_the_command(tmp_path):
+    output = jobs.run(["scripts/smoke_test.py", "--shape", "tiny", "--tokens", "32", "--output", f"{tmp_path}/out.csv"])
+    assert output.count(": ran") == 6
+    with open(tmp_path / "out.csv") as file:
+        assert len(list(csv.DictReader(file))) == 6

@@ -1,0 +1,93 @@
+"""Launch lines as text, and run: several processes of one node, and two nodes with a stand-in for srun."""
+
+import json
+import os
+import shlex
+import stat
+import subprocess
+import sys
+
+import jobs
+import pytest
+
+from scalebio.config import Hardware
+from scalebio.launching import launch_line, sharing_flags
+
+
+def test_one_process_is_plain_python():
+    assert launch_line("/opt/my env/python") == "'/opt/my env/python'"
+
+
+def test_eight_gpus_of_one_node():
+    assert launch_line("python", processes=8, gpus=8) == (
+        "python -m accelerate.commands.launch --multi_gpu --num_machines 1 --num_processes 8 --main_process_port 0 "
+        "--mixed_precision no --dynamo_backend no"
+    )
+
+
+def test_two_nodes_of_eight_gpus():
+    words = shlex.split(launch_line("python", nodes=2, processes=8, gpus=8))
+    assert words[:6] == [
+        "srun",
+        "--nodes=2",
+        "--ntasks=2",
+        "--ntasks-per-node=1",
+        "--gpus-per-node=8",
+        "--kill-on-bad-exit=1",
+    ]
+    assert words[6:8] == ["bash", "-c"] and words[9] == "python"
+    assert "--num_processes 16" in words[8] and '--machine_rank "$SLURM_NODEID"' in words[8]
+
+
+def test_without_gpus_the_processes_use_the_cpu():
+    assert launch_line("python", processes=2).startswith("ACCELERATE_USE_CPU=true ")
+
+
+def test_flags():
+    assert sharing_flags(Hardware()) == ""
+    hardware = Hardware(processes=2, shard=True, offload=True, micro_batch=4, recompute=True)
+    assert sharing_flags(hardware) == "--shard --offload --recompute --micro-batch 4"
+
+
+def test_impossible_hardware_is_refused():
+    with pytest.raises(ValueError, match="with gpus = 8 give processes = 8; found 1"):
+        Hardware(gpus=8)
+    with pytest.raises(ValueError, match="`offload` needs `shard: true`"):
+        Hardware(offload=True)
+
+
+# Not SLURM: it starts the two tasks that `srun` would start on two nodes, here, with the variables they would see.
+STAND_IN = """#!/bin/bash
+while [[ "$1" == --* ]]; do shift; done
+export SLURM_NNODES=2 SLURM_JOB_NODELIST=here SLURM_JOB_ID={job}
+SLURM_NODEID=1 "$@" & other=$!
+SLURM_NODEID=0 "$@"; first=$?
+wait $other && exit $first
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_learning_weights_by_the_line_equals_one_process(tiny, tmp_path, nodes):
+    jobs.make_inputs(tiny, tmp_path)
+    for name, text in {"srun": STAND_IN.format(job=os.getpid()), "scontrol": "#!/bin/bash\necho localhost\n"}.items():
+        file = tmp_path / name
+        file.write_text(text)
+        file.chmod(file.stat().st_mode | stat.S_IXUSR)
+    line = launch_line(sys.executable, nodes=nodes, processes=2 // nodes)
+    jobs.run(jobs.weights_command(tmp_path, tmp_path / "one", method={"steps": 5}))
+    command = jobs.weights_command(tmp_path, tmp_path / "many", "--shard", method={"steps": 5})
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+    ran = subprocess.run(
+        f"{line} {shlex.join(command)}",
+        shell=True,
+        cwd=jobs.ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert ran.returncode == 0, ran.stderr
+    one, many = (json.loads((tmp_path / out / "weights.json").read_text()) for out in ("one", "many"))
+    assert one["provenance"]["world_size"] == 1 and many["provenance"]["world_size"] == 2
+    assert many["weights"] == pytest.approx(one["weights"], abs=1e-5)

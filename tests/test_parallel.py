@@ -1,0 +1,47 @@
+"""Two and four real processes, replicated and sharded, give the weights and models of one."""
+
+import json
+import sys
+
+import jobs
+import parallel_worker
+import pytest
+
+from scalebio.errors import UserError
+from scalebio.launching import launch_line
+from scalebio.parallel import Parallel
+
+
+@pytest.fixture(scope="module")
+def alone():
+    return parallel_worker.run(Parallel())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("processes", "flags"),
+    [(2, ()), (2, ("--shard",)), (4, ("--micro-batch", "2")), (4, ("--shard", "--micro-batch", "1"))],
+)
+def test_many_processes_equal_one(alone, tmp_path, processes, flags):
+    launcher = launch_line(sys.executable, processes=processes).split()
+    jobs.run(["tests/parallel_worker.py", str(tmp_path / "out.json"), *flags], "env", *launcher)
+    many = json.loads((tmp_path / "out.json").read_text())
+    assert many["world"] == processes and many["shard"] == ("--shard" in flags)
+    for mode, one in alone.items():
+        other = many["found"][mode]
+        for ours, theirs in zip(one["weights"], other["weights"], strict=True):
+            assert theirs == pytest.approx(ours, abs=1e-5), mode
+        assert other["losses"] == pytest.approx(one["losses"], abs=1e-5), mode
+        assert other["norms"] == pytest.approx(one["norms"], rel=1e-5), mode
+        assert other["states"] == one["states"], mode
+    # The comparison can fail: weights move, and modes differ.
+    assert (
+        max(abs(a - b) for a, b in zip(alone["full"]["weights"][0], alone["full"]["weights"][-1], strict=True)) > 1e-2
+    )
+    assert alone["full"]["weights"][-1] != pytest.approx(alone["lisa"]["weights"][-1], abs=1e-4)
+
+
+def test_offloading_from_the_cpu_to_the_cpu_is_refused():
+    if Parallel().device.type == "cpu":
+        with pytest.raises(UserError, match="`offload` needs GPUs"):
+            Parallel(shard=True, offload=True)
