@@ -5,8 +5,9 @@ softmax and their gradient. Here rows go through in chunks that share one buffer
 their gradient in place, and from it the gradients in hidden states and head weight, all in the forward pass. That needs
 the weight of each token in the objective *before* the forward pass, which the loop has: a coefficient for each example.
 
-`torch.nn.functional.linear_cross_entropy` (torch 2.13) does the same for a mean or a sum with equal weights; with
-`reduction="none"`, which weights per token need, it computes the logits a second time in the backward pass.
+`torch.nn.functional.linear_cross_entropy` (torch 2.13) does the same for a sum with equal weights; with
+`reduction="none"`, which weights per token need, it computes the logits again in the backward pass. On a CPU either is
+slower than plain autograd (550 x 768 x 50,257: 5.6 and 7.5 s against 2.1 s plain and 1.9 s here), hence this file.
 """
 
 import torch
@@ -19,43 +20,49 @@ CHUNK_ELEMENTS = 8 * 2**20
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx, hidden, weight, bias, targets, coefficients, chunk, weight_gradient):
-        needs_hidden, needs_weight, needs_bias = (ctx.needs_input_grad[i] for i in range(3))
-        tokens = torch.empty(len(targets), dtype=torch.float32 if hidden.dtype != torch.float64 else torch.float64)
-        tokens = tokens.to(hidden.device)
-        grad_hidden = torch.empty_like(hidden) if needs_hidden else None
+        kind = hidden.device.type
+        # The dtype that a linear layer would compute in here; losses and softmax are at least float32, as are sums.
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
+        exact = torch.promote_types(dtype, torch.float32)
         ctx.in_place = weight_gradient is not None
+        trains = any(ctx.needs_input_grad)
+        grad_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         grad_weight = weight_gradient
-        if needs_weight and not ctx.in_place:
-            grad_weight = torch.zeros_like(weight)
-        grad_bias = torch.zeros_like(bias) if needs_bias else None
-        buffer = hidden.new_empty(min(chunk, len(targets)), weight.shape[0])
-        for start in range(0, len(targets), chunk):
-            rows, at = hidden[start : start + chunk], targets[start : start + chunk, None]
-            logits = buffer[: len(rows)]
-            torch.mm(rows, weight.t(), out=logits)
-            if bias is not None:
-                logits += bias
-            scores = logits if logits.dtype == tokens.dtype else logits.to(tokens.dtype)
-            wanted = scores.gather(1, at)
-            top = scores.amax(1, keepdim=True)
-            scores.sub_(top).exp_()
-            total = scores.sum(1, keepdim=True)
-            tokens[start : start + chunk] = (total.log() + top - wanted)[:, 0]
-            if not any(ctx.needs_input_grad):
-                continue
-            # Gradient of c · (log Σ exp z − z_target) in z: c · (softmax(z) − one-hot).
-            part = coefficients[start : start + chunk, None].to(scores.dtype)
-            scores.mul_(part / total).scatter_add_(1, at, -part)
-            gradient = scores if scores.dtype == hidden.dtype else scores.to(hidden.dtype)
-            if needs_hidden:
-                torch.mm(gradient, weight, out=grad_hidden[start : start + chunk])
-            if grad_weight is not None:
-                grad_weight.addmm_(gradient.t(), rows)
-            if needs_bias:
-                grad_bias += gradient.sum(0)
-        ctx.gradients = [grad_hidden, None if ctx.in_place else grad_weight, grad_bias]
+        if ctx.needs_input_grad[1] and not ctx.in_place:
+            grad_weight = torch.zeros_like(weight, dtype=exact)
+        grad_bias = torch.zeros_like(bias, dtype=exact) if ctx.needs_input_grad[2] else None
+        tokens = hidden.new_empty(len(targets), dtype=exact)
+        with torch.autocast(kind, enabled=False):
+            cast, half = weight.to(dtype), dtype != exact
+            buffer = hidden.new_empty(min(chunk, len(targets)), weight.shape[0], dtype=dtype)
+            for start in range(0, len(targets), chunk):
+                here = slice(start, start + chunk)
+                rows, at = hidden[here].to(dtype), targets[here, None]
+                logits = torch.mm(rows, cast.t(), out=buffer[: len(rows)])
+                if bias is not None:
+                    logits += bias
+                scores = logits.to(exact) if half else logits
+                wanted, top = scores.gather(1, at), scores.amax(1, keepdim=True)
+                total = scores.sub_(top).exp_().sum(1, keepdim=True)
+                tokens[here] = (total.log() + top - wanted)[:, 0]
+                if not trains:
+                    continue
+                # Gradient of c · (log Σ exp z − z_target) in z: c · (softmax(z) − one-hot).
+                part = coefficients[here, None].to(exact)
+                scores.mul_(part / total).scatter_add_(1, at, -part)
+                gradient = logits.copy_(scores) if half else scores
+                if grad_hidden is not None:
+                    grad_hidden[here] = gradient @ cast
+                if grad_weight is not None and half:
+                    grad_weight += gradient.t() @ rows
+                elif grad_weight is not None:
+                    grad_weight.addmm_(gradient.t(), rows)
+                if grad_bias is not None:
+                    grad_bias += gradient.sum(0)
+        kept = (grad_weight if ctx.needs_input_grad[1] and not ctx.in_place else None, weight), (grad_bias, bias)
+        ctx.gradients = [grad_hidden, *(made if made is None else made.to(like.dtype) for made, like in kept)]
         ctx.mark_non_differentiable(tokens)
-        return coefficients.to(tokens.dtype) @ tokens, tokens
+        return coefficients.to(exact) @ tokens, tokens
 
     @staticmethod
     @torch.autograd.function.once_differentiable

@@ -20,7 +20,13 @@ class ResponseLoss(torch.nn.Module):
     A module around the model, so that a sharded model is gathered once for its body and its head together. The model is
     rewired in place to compute the same with less (`fusing`, `example_attention`, `linear_cross_entropy`); the last
     allows one backward pass of first order, so whoever differentiates twice sets `fused=False`.
+
+    `in_place` promises that `backward()` of each Σ c_i l_i follows, unscaled: where input and output embedding are one
+    tensor, its gradient from the head is then added to `grad` already in the forward pass, and that from the lookup is
+    sparse, so that no second and third tensor of its size is made.
     """
+
+    in_place = False
 
     def __init__(self, model: torch.nn.Module, fused: bool = True):
         super().__init__()
@@ -30,16 +36,13 @@ class ResponseLoss(torch.nn.Module):
             fusing.fuse(model)
         self.by_example = fused and example_attention.prepare(model)
 
-    def forward(
-        self, batch: Packed, coefficients: torch.Tensor, in_place: bool = False
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, batch: Packed, coefficients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Σ c_i l_i, to be differentiated, and l_i, detached: the mean response-token loss of each example, in nats.
 
-        `coefficients` and the losses have shape [examples]. `in_place` promises that `backward()` of Σ c_i l_i follows,
-        unscaled: where input and output embedding are one tensor, its gradient from the head is then added to `grad`
-        already here, and that from the lookup in sparse form, so that no second and third tensor of its size is made.
+        `coefficients` and the losses have shape [examples].
         """
-        if self.by_example:
+        # A model may have been moved since; a GPU's attention kernels want few and large calls.
+        if self.by_example and batch.input_ids.device.type == "cpu":
             row = example_attention.one_row(batch)
             inputs, predictors = row.arguments(), row.predictors
         else:
@@ -47,7 +50,7 @@ class ResponseLoss(torch.nn.Module):
             predictors = batch.predictors
         if self.head_is_plain:
             embedding, head = self.model.get_input_embeddings(), self.model.get_output_embeddings()
-            in_place = in_place and self.fused and _accumulates(embedding, head.weight)
+            in_place = self.in_place and self.fused and _accumulates(embedding, head.weight)
             with _sparse_gradient(embedding, in_place):
                 hidden = self.model.base_model(**inputs, use_cache=False)[0].flatten(0, 1)[predictors]
             if self.fused:
@@ -103,11 +106,14 @@ def _sparse_gradient(embedding: torch.nn.Module, wanted: bool):
 def _head_is_plain(model: torch.nn.Module) -> bool:
     """Whether logits are just the output embedding applied to the last hidden state; some models rescale or cap them."""
     ids = torch.arange(1, 5, device=next(model.parameters()).device)[None]
+    was_training = model.training
+    model.eval()  # with dropout no two passes are alike
     with torch.no_grad():
         hidden = model.base_model(input_ids=ids, use_cache=False)[0]
-        return torch.allclose(
-            model.get_output_embeddings()(hidden), model(input_ids=ids, use_cache=False).logits, atol=1e-5
-        )
+        logits = model(input_ids=ids, use_cache=False).logits
+        plain = torch.allclose(model.get_output_embeddings()(hidden), logits, atol=1e-5)
+    model.train(was_training)
+    return plain
 
 
 def group_means(values: torch.Tensor, groups: torch.Tensor, count: int) -> torch.Tensor:

@@ -1,43 +1,39 @@
-"""One variant on one shape, measured in a process of its own, because peak memory never falls again in a process.
+"""CPU time and memory of one variant on one shape, in a process of its own, because peak memory never falls again.
 
-CPU time is user and system time of the process over one warm outer step. Memory is the peak of resident memory
-(`ru_maxrss`) minus the resident memory after all imports and before any model or batch exists.
+CPU time is user plus system time of the process over one outer step, after a warm-up step. Memory is the peak resident
+memory (`ru_maxrss`) at the end minus what that peak was after all imports and before any model or batch of the shape
+existed; before that first reading a minuscule model makes a step, so that what loads at first use counts as imports.
 """
 
-import json
 import resource
-import statistics
 import sys
 import time
 
-WARM_STEPS = 1
-SOURCES = 2
-
-
-def resident_mb() -> float:
-    """Resident memory of this process now, in MB (10^6 bytes)."""
-    import psutil
-
-    return psutil.Process().memory_info().rss / 1e6
+WARM_UP = 1
 
 
 def peak_mb() -> float:
     """Largest resident memory of this process so far, in MB."""
+    # ru_maxrss is in kilobytes on Linux and in bytes on macOS.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
 
 
-def measure(shape_name: str, variant: str, steps: int, seed: int = 0) -> dict:
-    """{cpu_seconds: median over `steps` warm steps, all: each of them, peak_mb, tokens: ...} of one variant."""
+def measure(shape: str, variant: str, first: int, count: int) -> dict:
+    """Steps on the batches `first` … `first + count - 1` after a warm-up step on the batch before them.
+
+    Returns {seconds: CPU seconds of each step, peak_mb: above the imports, imports_mb}.
+    """
     from scalebio.bench import shapes, variants
 
-    shape = shapes.SHAPES[shape_name]
-    variants.warm_imports()
-    before = resident_mb()
-    step = variants.VARIANTS[variant].build(shape, seed)
+    tiny = shapes.SHAPES["minuscule"]
+    for step in variants.steps(variant, tiny, shapes.make_batches(tiny, 1)):
+        step()
+    before = peak_mb()
+    spec = shapes.SHAPES[shape]
+    batches = shapes.make_batches(spec, first + count)[first - WARM_UP :]
     seconds = []
-    for index in range(WARM_STEPS + steps):
+    for step in variants.steps(variant, spec, batches):
         start = time.process_time()
         step()
-        if index >= WARM_STEPS:
-            seconds.append(time.process_time() - start)
-    return {"cpu_seconds": statistics.median(seconds), "all": seconds, "peak_mb": peak_mb() - before, "imports_mb": before}
+        seconds.append(time.process_time() - start)
+    return {"seconds": seconds[WARM_UP:], "peak_mb": peak_mb() - before, "imports_mb": before}

@@ -1,10 +1,10 @@
-"""The released code's outer step written plainly, and the ideas that make it cheaper, each of which can be switched on.
+"""The released code's outer step, written plainly: what ours is measured against.
 
 Written from the ACL release (research4pan/scalebio), whose own code needs several GPUs: per outer step three separate
 forward and backward passes over padded batches with logits and cross-entropy at every position (u on the training
 batch; w on the same training batch; w on the validation batch), dropout on, AdamW one parameter at a time, LISA with
-independent draws for u and w, embeddings and final norm always training, gradients of a model dropped at the beginning
-of its next step, optimiser state kept for ever. Losses as in that release: the mean over the answer tokens of an
+two layers, embeddings and final norm always training, gradients of a model dropped at the beginning of its next step,
+optimiser state kept for ever. Losses as in that release: the mean over the answer tokens of an
 example, averaged per source; L1 is the mean over all answer tokens of the validation batch. Not there: accelerate,
 evaluation, logging, and the update of λ, a few scalars.
 """
@@ -16,9 +16,10 @@ import torch
 import torch.nn.functional as F
 
 from scalebio import lisa
+from scalebio.bench.shapes import Batch
 from scalebio.chat import Example
 from scalebio.losses import group_means
-from scalebio.streams import stream, torch_seed
+from scalebio.streams import torch_seed
 
 ALPHA = 10.0
 IGNORED = -100
@@ -34,7 +35,8 @@ def pad(examples: list[Example]) -> dict[str, torch.Tensor]:
         size = len(example.ids)
         ids[row, :size], mask[row, :size] = example.ids, 1
         labels[row, :size][example.response] = example.ids[example.response]
-    return {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask), "labels": torch.from_numpy(labels)}
+    arrays = {"input_ids": ids, "attention_mask": mask, "labels": labels}
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
 def token_losses(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -58,37 +60,53 @@ def validation_loss(model, batch) -> torch.Tensor:
 
 
 class ReleasedStep:
-    """u, w, their optimisers and the fixed batches of one shape; `step()` is one outer step, λ left out.
+    """u, w and their optimisers; `step(batch)` is one outer step. `layers` are those that LISA has active."""
 
-    `layers` are LISA's active ones for u and for w: drawn once, because a step costs the same whichever are drawn.
-    """
-
-    def __init__(self, make_model: Callable, training: list[Example], validation: list[Example], sources: int, seed: int):
+    def __init__(self, make_model: Callable, layers: list[int], seed: int = 0):
         self.u, self.w = make_model(), make_model()
-        self.training, self.validation = training, validation
-        self.weights = torch.full((sources,), 1 / sources)
-        self.source_of = torch.arange(len(training)) * sources // len(training)
-        torch.manual_seed(torch_seed(seed, "bench dropout"))
-        rng = stream(seed, "bench layers")
-        self.optimizers = []
+        self.optimizers = [self.make_optimizer(model) for model in (self.u, self.w)]
         for model in (self.u, self.w):
             model.train()
-            optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, weight_decay=5e-4, foreach=False, fused=False)
-            remember_every_layer(model, optimizer)
-            self.optimizers.append(optimizer)
-            total = len(lisa.find_layers(model))
-            lisa.activate(model, sorted(rng.choice(total, 2, replace=False).tolist()))
+            # A step costs the same whichever layers are active, so u and w have the same ones here.
+            lisa.activate(model, layers)
+        torch.manual_seed(torch_seed(seed, "bench dropout"))
 
-    def step(self) -> None:
-        """One outer step: u on L2, then w on α L2 and on L1, one update each."""
-        batch, held_out = pad(self.training), pad(self.validation)
-        self.optimizers[0].zero_grad()
-        (ALPHA * training_loss(self.u, batch, self.weights, self.source_of)).backward()
-        self.optimizers[0].step()
-        self.optimizers[1].zero_grad()
-        (ALPHA * training_loss(self.w, batch, self.weights, self.source_of)).backward()
-        validation_loss(self.w, held_out).backward()
-        self.optimizers[1].step()
+    def make_optimizer(self, model: torch.nn.Module) -> torch.optim.Optimizer:
+        """AdamW, one parameter at a time, as it is after many draws of layers."""
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, weight_decay=5e-4, foreach=False, fused=False)
+        remember_every_layer(model, optimizer)
+        return optimizer
+
+    def training_loss(self, model: torch.nn.Module, examples: list[Example]) -> torch.Tensor:
+        """L2 at equal weights."""
+        sources = torch.tensor([example.source for example in examples])
+        count = int(sources.max()) + 1
+        return training_loss(model, pad(examples), torch.full((count,), 1 / count), sources)
+
+    def validation_loss(self, model: torch.nn.Module, examples: list[Example]) -> torch.Tensor:
+        """L1."""
+        return validation_loss(model, pad(examples))
+
+    def step(self, batch: Batch) -> tuple[float, float, float]:
+        """u on α L2, then w on α L2 and on L1, one update each; returns L2(u), L2(w) and L1(w) from before them."""
+        (of_u,) = self.update(self.optimizers[0], lambda: ALPHA * self.training_loss(self.u, batch.training))
+        of_w, held_out = self.update(
+            self.optimizers[1],
+            lambda: ALPHA * self.training_loss(self.w, batch.training),
+            lambda: self.validation_loss(self.w, batch.validation),
+        )
+        return of_u / ALPHA, of_w / ALPHA, held_out
+
+    def update(self, optimizer: torch.optim.Optimizer, *terms: Callable[[], torch.Tensor]) -> list[float]:
+        """One update on the sum of `terms`, each computed and differentiated by itself; returns their values."""
+        optimizer.zero_grad()
+        values = []
+        for term in terms:
+            loss = term()
+            loss.backward()
+            values.append(loss.item())
+        optimizer.step()
+        return values
 
 
 def remember_every_layer(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:

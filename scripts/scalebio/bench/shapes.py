@@ -65,6 +65,13 @@ SHAPES = {
 }
 
 
+def describe(name: str) -> str:
+    """A shape in words, for figures."""
+    shape = SHAPES[name]
+    model = f"{shape.layers} layers × {shape.width}, {shape.vocabulary:,} tokens"
+    return f"{name}: {model}; batch {shape.batch} × ≤ {shape.longest}"
+
+
 def make_model(shape: Shape, seed: int = 0):
     """A GPT-2 of that shape with random weights and GPT-2's own dropout of 0.1, float32, attention by torch's SDPA."""
     import torch
@@ -85,14 +92,38 @@ def make_model(shape: Shape, seed: int = 0):
     return GPT2LMHeadModel(config)
 
 
-def make_rows(shape: Shape, split: str, count: int, seed: int = 0) -> list[Example]:
-    """`count` rows of `split` (training or validation), lengths by inverse transform of the quantiles, cut at `longest`.
+def typical_layers(shape: Shape) -> list[int]:
+    """The two layers that all variants train: nearest to the mean lowest and mean highest of two drawn at random.
 
-    At least one answer token is kept, as every row that reaches a step has one.
+    Fixed, because with frozen embeddings the backward pass ends at the lower one, and what a step costs depends on it.
     """
-    rng = stream(seed, "bench rows", split)
+    return [round((shape.layers - 2) / 3), round((2 * shape.layers - 1) / 3)]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of one outer step: `training`, the same for u and w, source by source, and `validation`."""
+
+    training: list[Example]
+    validation: list[Example]
+
+
+SOURCES = 2
+SPLITS = ("training", "validation")
+
+
+def make_batches(shape: Shape, count: int, seed: int = 0) -> list[Batch]:
+    """The first `count` batches; every variant is given the same ones in the same order."""
+    return [
+        Batch(*(_rows(shape, split, shape.batch, stream(seed, "bench rows", split, k)) for split in SPLITS))
+        for k in range(count)
+    ]
+
+
+def _rows(shape: Shape, split: str, count: int, rng: np.random.Generator) -> list[Example]:
+    """Rows with lengths by inverse transform of the quantiles, cut at `longest`; at least one answer token is kept."""
     rows = []
-    for _ in range(count):
+    for i in range(count):
         quantiles = QUANTILES[shape.lengths][split]
         prompt, response = (
             max(1, round(float(np.interp(rng.random(), PROBABILITIES, quantiles[part]))))
@@ -101,5 +132,6 @@ def make_rows(shape: Shape, split: str, count: int, seed: int = 0) -> list[Examp
         prompt = min(prompt, shape.longest - 1)
         length = min(prompt + response, shape.longest)
         # 0 is the padding id.
-        rows.append(Example(rng.integers(1, shape.vocabulary, length), np.arange(length) >= prompt))
+        ids = rng.integers(1, shape.vocabulary, length)
+        rows.append(Example(ids, np.arange(length) >= prompt, source=i * SOURCES // count))
     return rows
