@@ -16,6 +16,7 @@ Sources: paper §2 and Algorithm 1; settings measured in `docs/method.md`.
 """
 
 import copy
+import functools
 import resource
 import sys
 import time
@@ -76,7 +77,12 @@ def copy_state(source: torch.optim.Optimizer, target: torch.optim.Optimizer) -> 
 
 
 class Bilevel:
-    """One run of the loop; `step()` advances it, `weights` is where it stands."""
+    """One run of the loop; `step()` advances it, `weights` is where it stands.
+
+    `loss(model)` gives the module that maps (batch, coefficients) to the weighted objective and each example's loss, and
+    `collate(examples)` its batch, which has `.to(device)`; by default ResponseLoss and `pack`. With others the loop
+    runs on problems whose answer is known.
+    """
 
     def __init__(
         self,
@@ -87,6 +93,8 @@ class Bilevel:
         seed: int,
         row_length: int,
         layers: Lisa | None = None,
+        loss: Callable[[torch.nn.Module], torch.nn.Module] = ResponseLoss,
+        collate: Callable[[list], object] | None = None,
     ):
         if any(not examples for examples in by_source):
             raise UserError(f"Source number {[bool(e) for e in by_source].index(False)} has no training rows.")
@@ -94,11 +102,12 @@ class Bilevel:
         self.u, self.w = base, copy.deepcopy(base)
         for model in (self.u, self.w):
             model.eval()  # dropout off: with it the gap of two equal models is not zero
-        self.settings, self.row_length, self.lisa = settings, row_length, layers
+        self.settings, self.lisa = settings, layers
+        self.collate = collate or functools.partial(pack, row_length=row_length)
         self.validation = validation
         self.count = len(by_source)
         self.device = next(base.parameters()).device
-        self.losses = [ResponseLoss(model) for model in (self.u, self.w)]
+        self.losses = [loss(model) for model in (self.u, self.w)]
         self.draws = StratifiedDraws(by_source, settings.per_source, stream(seed, "training batches"))
         self.validation_draws = Cycle(len(validation), stream(seed, "validation batches"))
         self.layer_draws = (
@@ -141,14 +150,14 @@ class Bilevel:
         factor = schedules.ramp_cosine(k, settings.steps, settings.ramp)
 
         share = p_loss[self.source_of_sample] / settings.per_source
-        objective, losses_u = self.losses[0](pack(examples, self.row_length).to(self.device), share)
+        objective, losses_u = self.losses[0](self.collate(examples).to(self.device), share)
         source_u = group_means(losses_u, self.source_of_sample, self.count)
         self._descend(0, objective, factor)
 
         # One packed batch for both of w's terms: one forward and one backward pass.
         reference = torch.full((len(held_out),), 1 / len(held_out), device=self.device)
         coefficients = torch.cat([settings.alpha * share, reference]) / (1 + settings.alpha)
-        objective, losses_w = self.losses[1](pack(examples + held_out, self.row_length).to(self.device), coefficients)
+        objective, losses_w = self.losses[1](self.collate(examples + held_out).to(self.device), coefficients)
         source_w = group_means(losses_w[: len(examples)], self.source_of_sample, self.count)
         L1 = losses_w[len(examples) :].mean()
         self._descend(1, objective, factor)
