@@ -146,7 +146,8 @@ class Bilevel:
         examples = self.draws.next()
         held_out = [self.validation[i] for i in self.validation_draws.take(settings.validation_batch)]
         p = softmax(self.logits)
-        p_loss = p.to(self.device, torch.float32)
+        # At least float32; a float64 model keeps its precision.
+        p_loss = p.to(self.device, torch.promote_types(next(self.u.parameters()).dtype, torch.float32))
         factor = schedules.ramp_cosine(k, settings.steps, settings.ramp)
 
         share = p_loss[self.source_of_sample] / settings.per_source
