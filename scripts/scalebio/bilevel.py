@@ -280,6 +280,11 @@ class Bilevel:
             draws.load(facts["layer_draws"][models])
 
 
+def learn(bilevel: Bilevel) -> list[Step]:
+    """Run the loop to its end without checkpoints; what each step saw. The result is `bilevel.weights`."""
+    return [bilevel.step() for _ in range(bilevel.done, bilevel.settings.steps)]
+
+
 def prune(weights: np.ndarray, below: float) -> np.ndarray:
     """Set weights under `below` to zero and renormalise, shape [sources] (ours; docs/method.md, "resync").
 

@@ -32,7 +32,9 @@ class ResponseLoss(torch.nn.Module):
             logits = self.model.get_output_embeddings()(hidden)
         else:
             logits = self.model(**at).logits.flatten(0, 1)[batch.predictors]
-        tokens = F.cross_entropy(logits.float(), batch.targets, reduction="none")
+        # At least float32; a float64 model keeps its precision.
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        tokens = F.cross_entropy(logits, batch.targets, reduction="none")
         losses = group_means(tokens, batch.samples, batch.examples)
         return coefficients.to(losses.dtype) @ losses, losses.detach()
 
