@@ -24,7 +24,7 @@ ALPHAS = tuple(10 ** (exponent / 2) for exponent in range(7))
 QUADRATIC_SEEDS = tuple(range(8))
 LOOP_SEEDS = (0, 5, 6)
 LOOP_ALPHA = 10.0
-BLOCKS = Lisa(layers=2, interval=50)
+BLOCKS = Lisa(layers=2, interval=25)
 # Language model: the ridge is what makes its Hessian positive definite at the minimum.
 RIDGE = 0.3
 UNROLLED = (10, 25, 50, 100, 200, 400)
@@ -65,13 +65,13 @@ def run_quadratic(
 ) -> torch.Tensor:
     """Where the loop itself, full batch, ends on a quadratic problem: its weights, shape [sources].
 
-    λ moves ten times slower than u and w, which must follow their minima.
+    λ moves four times slower than u and w, which must follow their minima.
     """
     settings = ScaleBiO(
         kind="scalebio",
         steps=steps,
         alpha=alpha,
-        learning_rate=0.05,
+        learning_rate=0.02,
         weight_learning_rate=0.005,
         per_source=problem.rows,
         validation_batch=problem.rows,
