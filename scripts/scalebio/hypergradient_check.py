@@ -25,7 +25,7 @@ QUADRATIC_SEEDS = tuple(range(8))
 LOOP_SEEDS = (0, 5, 6)
 LOOP_ALPHA = 10.0
 BLOCKS = Lisa(layers=2, interval=25)
-# Language model: the ridge is what makes its Hessian positive definite at the minimum.
+# Language model: the ridge makes the lower problem well posed.
 RIDGE = 0.3
 UNROLLED = (10, 25, 50, 100, 200, 400)
 RATE, MOMENTUM = 1e-3, 0.95
