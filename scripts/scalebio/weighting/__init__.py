@@ -62,4 +62,6 @@ def learn(problem: Problem, settings, seed: int) -> Outcome:
             from scalebio.weighting import uniform as method
         case "scalebio":
             from scalebio.weighting import scalebio as method
+        case "gradient_matching":
+            from scalebio.weighting import gradient_matching as method
     return method.learn(problem, settings, seed)

@@ -3,13 +3,14 @@
 from scalebio.bilevel import Bilevel, Step, prune
 from scalebio.bilevel import learn as run_loop
 from scalebio.config import ScaleBiO
+from scalebio.confirmation import confirm_run
 from scalebio.weighting import Outcome, Problem
 
 
 def learn(problem: Problem, settings: ScaleBiO, seed: int) -> Outcome:
     """Weights of the last step, pruned if asked.
 
-    Extra: `final` (unpruned), `tail_mean` (mean over the second half of the steps).
+    Extra: `final` (unpruned), `tail_mean` (mean over the second half of the steps), and `check` where one was made.
     """
     bilevel = Bilevel(
         problem.model, problem.by_source, problem.validation, settings, seed, problem.row_length, problem.layers
@@ -24,13 +25,16 @@ def learn(problem: Problem, settings: ScaleBiO, seed: int) -> Outcome:
     final = bilevel.weights
     second_half = [step.weights for step in history[len(history) // 2 :]] + [final]
     tail_mean = sum(second_half) / len(second_half)
+    weights = prune(final, settings.prune_below)
+    del bilevel  # its models and their Adam state, before the check loads the base again
     return Outcome(
-        prune(final, settings.prune_below),
+        weights,
         trajectory_rows(history, problem.sources, final),
         {
             "final": dict(zip(problem.sources, final.tolist(), strict=True)),
             "tail_mean": dict(zip(problem.sources, tail_mean.tolist(), strict=True)),
-        },
+        }
+        | confirm_run(problem, settings, seed, weights),
     )
 
 

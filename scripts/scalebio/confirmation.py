@@ -1,0 +1,108 @@
+"""The check that a run's weights are right: gradient matching from the base, with the weights held fixed.
+
+Stillness of the curve and agreement of seeds show nothing (docs/method.md). This does: train the base for some steps on
+the weights in question, measure products of gradients on the way, and ask how much of the way from equal weights to the
+best match the given ones go. Ours; threshold and hit rate are measured in docs/measured.md.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from scalebio.config import ScaleBiO
+from scalebio.gradient_match import Average, Matcher, Products
+from scalebio.weighting import Problem
+
+THRESHOLD = 0.1
+CONFIRMED, NOT_CONFIRMED = "confirmed", "not confirmed"
+
+
+@dataclass(frozen=True)
+class MatchRecipe:
+    """How a model is trained while its gradients are matched; field meanings as in `config.ScaleBiO`."""
+
+    steps: int
+    learning_rate: float
+    per_source: int
+    validation_batch: int
+    ramp: int
+
+
+@dataclass(frozen=True)
+class Check:
+    """Outcome: `ratio` (0: as good a match as can be, 1: no better than equal weights; None: undefined) and why."""
+
+    ratio: float | None
+    threshold: float
+    reason: str
+
+    @property
+    def verdict(self) -> str:
+        """`confirmed` or `not confirmed`; an undefined ratio confirms nothing."""
+        return CONFIRMED if self.ratio is not None and self.ratio <= self.threshold else NOT_CONFIRMED
+
+    @property
+    def summary(self) -> dict:
+        """For weights.json."""
+        return {"ratio": self.ratio, "threshold": self.threshold, "verdict": self.verdict, "reason": self.reason}
+
+
+def mismatch_ratio(halves: tuple[Products, Products], weights: np.ndarray) -> float | None:
+    """(mismatch(λ) − min) / (mismatch(equal) − min) for weights [sources], crosswise over two independent `halves`.
+
+    The best match is found on one half and measured on the other: on its own half it would always beat the truth. None
+    where what was found does not beat equal weights on the other half, so that there is no way to measure on.
+    """
+    equal = np.full(len(weights), 1 / len(weights))
+    above, span = 0.0, 0.0
+    for fitted, judged in (halves, halves[::-1]):
+        least = judged.mismatch(fitted.solve())
+        above += judged.mismatch(weights) - least
+        span += judged.mismatch(equal) - least
+    return above / span if span > 0 else None
+
+
+def confirm(
+    matcher: Matcher,
+    weights: np.ndarray,
+    steps: int,
+    threshold: float = THRESHOLD,
+    on_step: Callable[[int], None] = lambda step: None,
+) -> Check:
+    """Run `matcher`, which stands at the base, for `steps` steps on `weights` [sources] and judge them."""
+    halves = (Average(), Average())
+    for k in range(steps):
+        seen = matcher.step(weights)
+        # In blocks, because neighbouring steps share Adam's second moments.
+        if seen is not None:
+            halves[k // 5 % 2].add(*seen)
+        on_step(k)
+    if not all(half.total for half in halves):
+        return Check(None, threshold, f"{steps} steps are too few to measure on; at least 10 are needed")
+    ratio = mismatch_ratio((halves[0].value, halves[1].value), weights)
+    if ratio is None:
+        return Check(None, threshold, "no weights match the validation gradient better than equal ones")
+    return Check(ratio, threshold, f"mismatch is {ratio:.3f} of the way from the best match to equal weights")
+
+
+def confirm_run(problem: Problem, settings: ScaleBiO, seed: int, weights: np.ndarray) -> dict:
+    """{"check": …} for the weights [sources] of a run, by its own settings; {} where `check_steps` is 0."""
+    if not settings.check_steps:
+        return {}
+    # The loop trained the base it was given, so the check loads it again.
+    matcher = Matcher(
+        problem.load_model(),
+        problem.by_source,
+        problem.validation,
+        settings,
+        seed,
+        problem.row_length,
+        problem.layers,
+    )
+
+    def report(step: int) -> None:
+        problem.progress(step + 1, steps, "check of the weights by gradient matching")
+
+    steps = min(settings.check_steps, settings.steps)
+    return {"check": confirm(matcher, weights, steps, on_step=report).summary}
