@@ -27,6 +27,7 @@ include: "workflow/rules/models.smk"
 include: "workflow/rules/evaluations.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/planted.smk"
 
 
 rule all:

@@ -86,6 +86,21 @@ def confirm(
     return Check(ratio, threshold, f"mismatch is {ratio:.3f} of the way from the best match to equal weights")
 
 
+def recipe(settings: ScaleBiO) -> MatchRecipe:
+    """How the check trains: as the run whose weights it judges.
+
+    The validation batch is three times as large: its noise is in every cross product, and one pass of it is little
+    beside two passes for each source.
+    """
+    return MatchRecipe(
+        settings.steps,
+        settings.learning_rate,
+        max(settings.per_source, 2),
+        3 * settings.validation_batch,
+        settings.ramp,
+    )
+
+
 def confirm_run(problem: Problem, settings: ScaleBiO, seed: int, weights: np.ndarray) -> dict:
     """{"check": …} for the weights [sources] of a run, by its own settings; {} where `check_steps` is 0."""
     if not settings.check_steps:
@@ -95,7 +110,7 @@ def confirm_run(problem: Problem, settings: ScaleBiO, seed: int, weights: np.nda
         problem.load_model(),
         problem.by_source,
         problem.validation,
-        settings,
+        recipe(settings),
         seed,
         problem.row_length,
         problem.layers,
