@@ -146,7 +146,7 @@ def test_ratio_is_nought_at_the_truth_one_at_equal_weights_and_undefined_where_t
 
 
 def test_an_undefined_ratio_is_not_confirmed():
-    assert Check(None, 0.1, "no way").summary["verdict"] == "not confirmed"
+    assert Check(None, 0.05, "no way").summary["verdict"] == "not confirmed"
     assert Check(0.1, 0.1, "").verdict == "confirmed" and Check(0.11, 0.1, "").verdict == "not confirmed"
 
 
@@ -160,5 +160,5 @@ def test_the_check_passes_right_weights_and_flags_wrong_ones(matcher):
     right, wrong = (
         confirm(matcher(recipe=recipe), np.array(weights), steps=30) for weights in ([0.98, 0.02], [0.1, 0.9])
     )
-    assert right.verdict == "confirmed" and right.ratio <= 0.1
+    assert right.verdict == "confirmed" and right.ratio <= 0.05
     assert wrong.verdict == "not confirmed" and wrong.ratio > 1

@@ -14,7 +14,7 @@ from scalebio.config import ScaleBiO
 from scalebio.gradient_match import Average, Matcher, Products
 from scalebio.weighting import Problem
 
-THRESHOLD = 0.1
+THRESHOLD = 0.05
 CONFIRMED, NOT_CONFIRMED = "confirmed", "not confirmed"
 
 

@@ -46,9 +46,7 @@ rule planted:
     """How right the weights of every method are on planted tasks: table and figure (not part of a study)."""
     input:
         code=code("tabulate_planted.py") + ["scripts/scalebio/figures/house.mplstyle"],
-        runs=[
-            f"{PLANTED}/runs/{task}_{base}_seed{seed}.json" for task, base in PLANTED_TASKS for seed in PLANTED_SEEDS
-        ],
+        runs=[f"{PLANTED}/runs/{task}_{base}_seed{seed}.json" for task, base in PLANTED_TASKS for seed in PLANTED_SEEDS],
     output:
         csv=f"{PLANTED}/planted.csv",
         markdown=f"{PLANTED}/planted.md",
