@@ -322,9 +322,10 @@ class PoolSettings(Strict):
 
     sources: list[Name] = Field(min_length=2, description="training sources, by name")
     reference: Name = Field(description="validation and test set, by name")
-    leakage: Literal["refuse", "drop"] = Field(
+    leakage: Literal["refuse", "drop", "allow"] = Field(
         "refuse",
-        description="a validation or test prompt that also stands in a training source: stop, or drop it from training",
+        description="a validation or test prompt that also stands in a training source: stop, drop it from training, or "
+        "(for a control that plants a leak) leave it there; tables and figures then say so",
     )
 
 
