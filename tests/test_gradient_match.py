@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from scalebio.config import Lisa
-from scalebio.confirmation import Check, MatchRecipe, confirm, mismatch_ratio
+from scalebio.confirmation import Check, MatchRecipe, confirm, crosswise, mismatch_ratio
 from scalebio.errors import UserError
 from scalebio.gradient_match import Average, Matcher, Products, positive
 
@@ -137,12 +137,19 @@ def test_one_example_per_source_is_refused(matcher):
 def test_ratio_is_nought_at_the_truth_one_at_equal_weights_and_undefined_where_they_are_best():
     rng = np.random.default_rng(4)
     gradients, truth = rng.normal(size=(3, 20)), np.array([0.7, 0.3, 0])
-    halves = (from_gradients(gradients, truth @ gradients),) * 2
-    assert mismatch_ratio(halves, truth) == pytest.approx(0, abs=1e-6)
-    assert mismatch_ratio(halves, np.full(3, 1 / 3)) == pytest.approx(1)
-    assert mismatch_ratio(halves, np.array([0, 0, 1.0])) > 1
-    opposite = tuple(Products(np.zeros((2, 2)), np.array([sign, -sign])) for sign in (1.0, -1.0))
-    assert mismatch_ratio(opposite, np.array([1.0, 0.0])) is None
+    blocks = [from_gradients(gradients, truth @ gradients)] * 6
+    assert mismatch_ratio(blocks, truth) == pytest.approx(0, abs=1e-6)
+    assert mismatch_ratio(blocks, np.full(3, 1 / 3)) == pytest.approx(1)
+    assert mismatch_ratio(blocks, np.array([0, 0, 1.0])) > 1
+    noise = [Products(np.eye(2), np.array([sign, -sign])) for sign in (1.0, 1.0, -1.0, -1.0, 0.5, -0.5)]
+    assert mismatch_ratio(noise, np.array([1.0, 0.0])) is None
+
+
+def test_the_best_match_of_one_half_is_judged_on_the_other():
+    even, odd = (from_gradients(np.eye(2), np.array(target)) for target in ([1.0, 0], [0, 1.0]))
+    for i, (block, best) in enumerate(crosswise([even, odd, even, odd])):
+        assert block is (odd if i % 2 else even)
+        np.testing.assert_allclose(best, [1, 0] if i % 2 else [0, 1], atol=1e-6)
 
 
 def test_an_undefined_ratio_is_not_confirmed():

@@ -10,11 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scalebio import statistics
 from scalebio.config import ScaleBiO
 from scalebio.gradient_match import Average, Matcher, Products
 from scalebio.weighting import Problem
 
 THRESHOLD = 0.05
+# Products of so many steps are averaged, because neighbouring steps share Adam's second moments.
+BLOCK, LEAST_BLOCKS = 5, 4
 CONFIRMED, NOT_CONFIRMED = "confirmed", "not confirmed"
 
 
@@ -48,19 +51,32 @@ class Check:
         return {"ratio": self.ratio, "threshold": self.threshold, "verdict": self.verdict, "reason": self.reason}
 
 
-def mismatch_ratio(halves: tuple[Products, Products], weights: np.ndarray) -> float | None:
-    """(mismatch(λ) − min) / (mismatch(equal) − min) for weights [sources], crosswise over two independent `halves`.
+def crosswise(blocks: list[Products]) -> list[tuple[Products, np.ndarray]]:
+    """Each block with the best match [sources] of the half of the blocks that it is not in (even and odd ones).
 
-    The best match is found on one half and measured on the other: on its own half it would always beat the truth. None
-    where what was found does not beat equal weights on the other half, so that there is no way to measure on.
+    On the products it was found on, a best match beats the truth; on others it does not.
     """
-    equal = np.full(len(weights), 1 / len(weights))
-    above, span = 0.0, 0.0
-    for fitted, judged in (halves, halves[::-1]):
-        least = judged.mismatch(fitted.solve())
-        above += judged.mismatch(weights) - least
-        span += judged.mismatch(equal) - least
-    return above / span if span > 0 else None
+    fitted = [mean(blocks[half::2]).solve() for half in (0, 1)]
+    return [(block, fitted[1 - i % 2]) for i, block in enumerate(blocks)]
+
+
+def mean(blocks: list[Products]) -> Products:
+    """The mean of several products."""
+    return Products(np.mean([b.gram for b in blocks], axis=0), np.mean([b.cross for b in blocks], axis=0))
+
+
+def mismatch_ratio(blocks: list[Products], weights: np.ndarray) -> float | None:
+    """(mismatch(λ) − min) / (mismatch(equal) − min) for weights [sources], measured crosswise over `blocks`.
+
+    None where the best match does not beat equal weights beyond noise (95 % t-interval over blocks): sources that cannot
+    be told apart give no scale to measure on. Negative where λ beats what one half of the blocks finds.
+    """
+    equal, pairs = np.full(len(weights), 1 / len(weights)), crosswise(blocks)
+    spans = [block.mismatch(equal) - block.mismatch(best) for block, best in pairs]
+    if statistics.mean_interval(spans).low <= 0:
+        return None
+    above = [block.mismatch(weights) - block.mismatch(best) for block, best in pairs]
+    return float(np.mean(above) / np.mean(spans))
 
 
 def confirm(
@@ -71,18 +87,17 @@ def confirm(
     on_step: Callable[[int], None] = lambda step: None,
 ) -> Check:
     """Run `matcher`, which stands at the base, for `steps` steps on `weights` [sources] and judge them."""
-    halves = (Average(), Average())
+    averages: dict[int, Average] = {}
     for k in range(steps):
         seen = matcher.step(weights)
-        # In blocks, because neighbouring steps share Adam's second moments.
         if seen is not None:
-            halves[k // 5 % 2].add(*seen)
+            averages.setdefault(k // BLOCK, Average()).add(*seen)
         on_step(k)
-    if not all(half.total for half in halves):
-        return Check(None, threshold, f"{steps} steps are too few to measure on; at least 10 are needed")
-    ratio = mismatch_ratio((halves[0].value, halves[1].value), weights)
+    if len(averages) < LEAST_BLOCKS:
+        return Check(None, threshold, f"{steps} steps are too few to judge by; take {LEAST_BLOCKS * BLOCK} or more")
+    ratio = mismatch_ratio([average.value for average in averages.values()], weights)
     if ratio is None:
-        return Check(None, threshold, "no weights match the validation gradient better than equal ones")
+        return Check(None, threshold, "no weights match the validation gradient better than equal ones beyond noise")
     return Check(ratio, threshold, f"mismatch is {ratio:.3f} of the way from the best match to equal weights")
 
 

@@ -31,11 +31,11 @@ class Products:
     cross: np.ndarray
 
     def mismatch(self, weights: np.ndarray) -> float:
-        """λᵀGλ − 2cᵀλ for weights [sources]: the mismatch up to a constant, with G's negative eigenvalues (noise) cut."""
-        return float(weights @ positive(self.gram) @ weights - 2 * self.cross @ weights)
+        """λᵀGλ − 2cᵀλ for weights [sources]: the mismatch up to a constant; unbiased if the products are."""
+        return float(weights @ self.gram @ weights - 2 * self.cross @ weights)
 
     def solve(self) -> np.ndarray:
-        """The weights [sources] on the simplex with the least mismatch."""
+        """The weights [sources] on the simplex with the least mismatch, G's negative eigenvalues (noise) cut."""
         gram, cross = positive(self.gram), self.cross
         count = len(cross)
         scale = max(np.abs(gram).max(), np.abs(cross).max(), 1e-300)
