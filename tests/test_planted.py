@@ -70,13 +70,6 @@ def test_total_variation():
     assert planted_runs.total_variation(np.array([0.5, 0.5]), np.array([0.7, 0.3])) == pytest.approx(0.2)
 
 
-def improved(name: str, seed: int, base: str = "poor", layers=None) -> tuple[planted.Task, np.ndarray]:
-    """The task and the weights that the improved loop learns on it."""
-    task = planted.make(name, seed)
-    settings = planted_runs.IMPROVED
-    return task, weighting.learn(planted_runs.problem(task, base, layers), settings, seed).weights
-
-
 def test_measuring_gives_a_row_for_every_method(monkeypatch):
     """The whole of `measure` on shortened runs: what it reports, not how good it is."""
     short = planted_runs.PUBLISHED.model_copy(update={"steps": 12})
@@ -90,3 +83,41 @@ def test_measuring_gives_a_row_for_every_method(monkeypatch):
     assert rows[0]["tv"] == pytest.approx(0.8) and rows[0]["regret"] == pytest.approx(1)
     assert rows[0]["gap_closed"] == pytest.approx(0) and rows[0]["verdict"] is None
     assert rows[1]["verdict"] in ("confirmed", "not confirmed") and rows[1]["cpu_seconds"] > 0
+
+
+FRESH = (40, 41, 42)  # no setting was chosen on these
+
+
+def improved(name: str, seed: int, base: str = "poor"):
+    """The truth, and weights learned by the improved setting before and after pruning."""
+    task = planted.make(name, seed)
+    outcome = weighting.learn(planted_runs.problem(task, base), planted_runs.IMPROVED, seed)
+    return task.truth, np.array(list(outcome.extra["final"].values())), outcome.weights
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", FRESH)
+def test_the_clean_source_wins_and_weights_fall_with_corruption(seed):
+    _, final, weights = improved("denoise5", seed)
+    assert weights[0] >= 0.95
+    assert (np.diff(final) <= 0.005).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", FRESH)
+@pytest.mark.parametrize("name", ["pref631", "conf73"])
+def test_known_mixtures_are_found_also_where_skills_conflict(name, seed):
+    truth, _, weights = improved(name, seed)
+    assert planted_runs.total_variation(weights, truth) <= 0.05
+
+
+@pytest.mark.slow
+def test_the_language_of_the_validation_set_wins():
+    assert improved("lang", FRESH[0])[2][0] >= 0.95
+
+
+@pytest.mark.slow
+def test_the_check_flags_planted_wrong_shares_and_passes_right_ones():
+    task = planted.make("conf73", FRESH[0])
+    right, wrong = (planted_runs.check(task, "poor", np.array(w), 0) for w in ([0.7, 0.3, 0, 0], [0.4, 0.2, 0.2, 0.2]))
+    assert right.verdict == "confirmed" and wrong.verdict == "not confirmed"

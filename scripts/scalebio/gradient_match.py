@@ -166,14 +166,19 @@ class Matcher:
         return torch.cat([part.flatten() for part in torch.autograd.grad(objective, self._active())])
 
     def _metric(self) -> torch.Tensor | None:
-        """Adam's 1/(√v̂ + ε) of the parameters that train, flat."""
+        """Adam's 1/(√v̂ + ε) of the parameters that train, flat.
+
+        Under LISA with v̂ averaged over each tensor: a freshly drawn layer has seen few steps, and elementwise its v̂ would
+        be the square of single noisy gradients.
+        """
         group, parts = self.optimizer.param_groups[0], []
         for parameter in self._active():
             state = self.optimizer.state.get(parameter)
             if not state:
                 return None
-            correction = 1 - group["betas"][1] ** float(state["step"])
-            parts.append(1 / ((state["exp_avg_sq"] / correction).sqrt() + group["eps"]).flatten())
+            moment = state["exp_avg_sq"] / (1 - group["betas"][1] ** float(state["step"]))
+            moment = moment.mean().expand_as(moment) if self.lisa else moment
+            parts.append(1 / (moment.sqrt() + group["eps"]).flatten())
         return torch.cat(parts)
 
     def _descend(self, gradient: torch.Tensor) -> None:
