@@ -28,6 +28,7 @@ include: "workflow/rules/evaluations.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/hypergradient.smk"
+include: "workflow/rules/planted.smk"
 
 
 rule all:
