@@ -29,6 +29,7 @@ include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/hypergradient.smk"
 include: "workflow/rules/planted.smk"
+include: "workflow/rules/semantics.smk"
 
 
 rule all:

@@ -3,7 +3,8 @@
     draw_figure.py NAME --table TABLE.csv --settings JSON --pdf OUT.pdf --png OUT.png
 
 NAME (its table): weights (trajectories), final_weights (weights), test_loss (test_loss), training_curves
-(training_curves), mtbench (mtbench), mixtures (mixtures), hypergradient (results/hypergradient/hypergradient.csv).
+(training_curves), mtbench (mtbench), mixtures (mixtures), hypergradient and semantics
+(results/<name>/<name>.csv).
 
 Settings:
     {"study": "demo", "experiment": "denoising", "sources": [order], "corruption": {SOURCE: RATE} | null,
