@@ -27,6 +27,9 @@ include: "workflow/rules/models.smk"
 include: "workflow/rules/evaluations.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/hypergradient.smk"
+include: "workflow/rules/planted.smk"
+include: "workflow/rules/semantics.smk"
 
 
 rule all:

@@ -46,7 +46,10 @@ def main() -> None:
     write_json(given.manifest, manifest | {"provenance": provenance(given.settings, dict(given.sources))})
     leaks = sum(manifest["leakage"]["same_prompt"].values())
     sizes = ", ".join(f"{len(rows)} {part}" for part, rows in pool.items())
-    print(f"pool of {name}: {sizes} rows; {leaks} training rows left out as leaks")
+    if experiment.leakage == "allow":
+        print(f"WARNING: {leaks} validation or test prompts stand in training sources of {name} (leakage: allow).")
+    left_out = 0 if experiment.leakage == "allow" else leaks
+    print(f"pool of {name}: {sizes} rows; {left_out} training rows left out as leaks")
 
 
 if __name__ == "__main__":

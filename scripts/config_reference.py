@@ -48,7 +48,8 @@ run: [mine]
 
 (`model` and `methods` are names of entries under `models` and `methods`; copy those of `config/demo.yaml`.) Validation
 and test rows are drawn without replacement and never overlap. A validation or test prompt that also stands in a
-training source stops the run, unless the experiment says `leakage: drop`, which leaves those rows out of training.
+training source stops the run, unless the experiment says `leakage: drop`, which leaves those rows out of training, or,
+for a control that plants a leak, `leakage: allow`.
 
 ## Formats
 

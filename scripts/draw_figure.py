@@ -3,7 +3,8 @@
     draw_figure.py NAME --table TABLE.csv --settings JSON --pdf OUT.pdf --png OUT.png
 
 NAME (its table): weights (trajectories), final_weights (weights), test_loss (test_loss), training_curves
-(training_curves), mtbench (mtbench), mixtures (mixtures).
+(training_curves), mtbench (mtbench), mixtures (mixtures), hypergradient and semantics
+(results/<name>/<name>.csv).
 
 Settings:
     {"study": "demo", "experiment": "denoising", "sources": [order], "corruption": {SOURCE: RATE} | null,
@@ -20,11 +21,11 @@ def main() -> None:
     """Read the table, draw, save both files."""
     import importlib
 
-    from scalebio.figures import NAMES, house
+    from scalebio.figures import CHECKS, NAMES, house
     from scalebio.tables import tidy
 
     parser = cli.parser(__doc__)
-    parser.add_argument("name", choices=NAMES, help="which figure")
+    parser.add_argument("name", choices=[*NAMES, *CHECKS], help="which figure")
     parser.add_argument("--table", required=True, metavar="CSV", help="the tidy table it shows")
     parser.add_argument("--pdf", required=True, metavar="FILE", help="vector file to write")
     parser.add_argument("--png", required=True, metavar="FILE", help="raster file to write, 200 dots per inch")

@@ -11,7 +11,7 @@ Settings:
                                    "expected": {SOURCE: SHARE} | null}},
      "stages": [{"stage": "weights", "path": BENCHMARK}, ...]}
 
-A run needs only the paths that the table reads (trajectories: trajectory; weights: weights; test_loss: metrics;
+A run needs only the paths that the table reads (trajectories: trajectory and weights; weights: weights; test_loss: metrics;
 training_curves: training and trajectory; mtbench: scores; mixtures: mixture); a run without one is left out, and
 further keys are ignored. `experiments` serves weights only, `stages` costs only.
 """

@@ -130,7 +130,7 @@ def test_prune():
 
 
 def test_an_infinite_loss_stops_the_run(tiny, make_examples):
-    with pytest.raises(UserError, match="step 0: a loss of model w is not finite"):
+    with pytest.raises(UserError, match="step 0: a loss of w is not finite in every row"):
         run = bilevel(tiny, make_examples, learning_rate=1e6, ramp=0)
         with torch.no_grad():
             run.w.parameters[0].fill_(float("nan"))

@@ -136,6 +136,16 @@ def test_leakage_can_be_dropped_from_training_and_is_counted(given):
     assert manifest["rows"]["train"] == {"x": 50, "y": 40} and len(pool["validation"]) == 30
 
 
+def test_a_control_may_leave_a_leak_where_it_is_and_it_is_counted(given):
+    given["y"] = [Record(record.messages, "y", record.row) for record in given["v"]]
+    settings = reference(validation={"v": 1}, validation_rows=30)
+    pool, manifest = pools.build("e", experiment(leakage="allow"), settings, given)
+    assert manifest["leakage"]["action"] == "allow" and manifest["leakage"]["same_prompt"]["y"] >= 30
+    assert manifest["rows"]["train"]["y"] == len(given["y"])
+    held_out = {pools.prompt_key(record) for record in pool["validation"]}
+    assert held_out <= {pools.prompt_key(record) for record in pool["train"]}
+
+
 def test_a_source_that_is_all_leakage_is_refused_even_when_dropping(given):
     given["y"] = [Record(record.messages, "y", record.row) for record in given["v"]]
     settings = reference(validation={"v": 1}, validation_rows=30)

@@ -93,13 +93,13 @@ def test_a_good_study_loads():
         (
             "methods.scalebio.kind",
             "scalbio",
-            "methods.scalebio.kind: expected one of uniform, scalebio; found 'scalbio'; did you mean `scalebio`?",
+            "methods.scalebio.kind: expected one of uniform, scalebio, gradient_matching; found 'scalbio'; did you mean `scalebio`?",
         ),
-        ("methods.uniform", {}, "methods.uniform.kind: missing; expected one of uniform, scalebio"),
+        ("methods.uniform", {}, "methods.uniform.kind: missing; expected one of uniform, scalebio, gradient_matching"),
         (
             "experiments.first.leakage",
             "dropp",
-            "experiments.first.leakage: expected 'refuse' or 'drop'; found 'dropp'; did you mean `drop`?",
+            "experiments.first.leakage: expected 'refuse', 'drop' or 'allow'; found 'dropp'; did you mean `drop`?",
         ),
         ("models.tiny.scratch.heads", 5, "models.tiny.scratch: hidden_size 64 is not a multiple of heads 5"),
         (

@@ -46,6 +46,7 @@ def test_thin_keeps_ends_and_order():
 
 def test_trajectories_hold_weights_only():
     frame = runs.trajectories([(A0, trajectory(2)), (U0, trajectory(0))])
+    assert frame.pop("verdict").tolist() == [""] * 4
     assert frame.values.tolist() == [
         ["x", "scalebio", 0, 0, "a", 0.25],
         ["x", "scalebio", 0, 0, "b", 0.75],
@@ -63,6 +64,21 @@ def test_weights_stand_beside_the_planted_truth():
         ["b", 0.1, 0.4, 0],
         ["a", 0.9, 0, 1],
     ]
+
+
+def test_the_verdict_of_the_check_and_an_allowed_leak_are_told():
+    learned = [
+        (A0, {"weights": {"a": 0.9, "b": 0.1}, "check": {"verdict": "confirmed"}}),
+        (A1, {"weights": {"a": 0.2, "b": 0.8}, "check": {"verdict": "not confirmed"}}),
+        (U0, {"weights": {"a": 0.5, "b": 0.5}}),
+    ]
+    frame = runs.weights(learned, {"x": {"leakage": "allow"}})
+    assert frame["verdict"].tolist() == ["confirmed"] * 2 + ["not confirmed"] * 2 + [""] * 2
+    text = summary.weights(frame)
+    assert "1 of 2 confirmed" in text and summary.LEAK_ALLOWED in text
+    assert summary.LEAK_ALLOWED not in summary.weights(runs.weights(learned, {"x": {"leakage": "drop"}}))
+    steps = runs.trajectories([(A0, trajectory(1)), (A1, trajectory(1))], learned)
+    assert steps["verdict"].tolist() == ["confirmed"] * 2 + ["not confirmed"] * 2
 
 
 def test_nothing_planted_stays_empty_and_neither_truth_stands_in_for_the_other():

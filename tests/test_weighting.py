@@ -7,12 +7,13 @@ import pytest
 
 from scalebio import weighting
 from scalebio.bilevel import Step
-from scalebio.config import ScaleBiO, Uniform
+from scalebio.config import GradientMatching, ScaleBiO, Uniform
 from scalebio.errors import UserError
 from scalebio.weighting.scalebio import step_rows
 
 SOURCES = ["right", "wrong"]
 SETTINGS = {"kind": "scalebio", "steps": 4, "learning_rate": 1e-3, "per_source": 3, "validation_batch": 4, "ramp": 1}
+SETTINGS |= {"check_steps": 0}
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def problem(tiny, make_examples):
             load_by_source=lambda: [make_examples(12, seed=1), wrong],
             load_validation=lambda: make_examples(8, seed=3),
             row_length=64,
-            progress=lambda done, total, text, tokens: reports.append((done, total, text)),
+            progress=lambda done, total, text, tokens=0: reports.append((done, total, text)),
         )
         return result, reports
 
@@ -90,6 +91,29 @@ def test_pruned_weights_are_zero_and_the_unpruned_are_kept(problem):
 def test_pruning_everything_is_refused(problem):
     with pytest.raises(UserError, match="would remove every source"):
         weighting.learn(problem()[0], ScaleBiO(**SETTINGS, prune_below=1.0), seed=0)
+
+
+def test_the_check_judges_the_weights_from_a_fresh_base_and_changes_nothing(problem):
+    given, reports = problem()
+    outcome = weighting.learn(given, ScaleBiO(**SETTINGS | {"check_steps": 60, "steps": 12}), seed=0)
+    check = outcome.extra["check"]
+    assert check.keys() == {"ratio", "threshold", "verdict", "reason"}
+    assert check["verdict"] in ("confirmed", "not confirmed") and check["reason"]
+    assert reports[-1][:2] == (12, 12) and "check" in reports[-1][2]  # no longer than the run itself
+    plain = weighting.learn(problem()[0], ScaleBiO(**SETTINGS | {"steps": 12}), seed=0)
+    assert plain.weights.tolist() == outcome.weights.tolist() and "check" not in plain.extra
+
+
+def test_gradient_matching_finds_the_right_source_and_reports_its_way(problem):
+    given, reports = problem()
+    settings = GradientMatching(kind="gradient_matching", steps=30, learning_rate=1e-3, ramp=4, validation_batch=8)
+    outcome = weighting.learn(given, settings, seed=0)
+    assert outcome.weights.sum() == pytest.approx(1) and outcome.weights[0] > 0.7
+    weights = {(row["step"], row["source"]): row["value"] for row in outcome.trajectory}
+    assert weights.keys() == {(step, source) for step in range(31) for source in SOURCES}
+    assert weights[4, "right"] == 0.5  # equal until the ramp is over
+    assert outcome.extra["final"]["right"] == pytest.approx(np.mean([weights[k, "right"] for k in range(15, 31)]))
+    assert len(reports) == 30
 
 
 def test_rows_of_a_known_step():

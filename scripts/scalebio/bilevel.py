@@ -16,12 +16,12 @@ the official code does instead is in `semantics`. Sources: paper §2 and Algorit
 """
 
 import copy
+import dataclasses
 import functools
 import resource
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -39,7 +39,7 @@ from scalebio.shares import reference_shares, training_shares
 from scalebio.streams import stream, torch_seed
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Step:
     """What one outer step saw, before its updates: `weights` and `gap` (l(w) − l(u), nats) of shape [sources].
 
@@ -88,7 +88,7 @@ def copy_state(source: torch.optim.Optimizer, target: torch.optim.Optimizer) -> 
 class Bilevel:
     """One run of the loop; `step()` advances it, `weights` is where it stands.
 
-    `by_source`: training examples of each source, carrying its index; `names`: the sources' names, for messages;
+    `by_source`: training examples of each source; `names`: the sources' names, for messages;
     `loss` makes a module of a model that maps a batch, made by `collate`, and coefficients to (Σ c_i l_i, l).
     """
 
@@ -110,6 +110,10 @@ class Bilevel:
         self.semantics = semantics = resolve(settings.semantics, settings.differences)
         self.count = len(by_source)
         self._check_rows(by_source, names or [f"number {i}" for i in range(self.count)])
+        # The list an example stands in is its source, whatever it says itself.
+        by_source = [
+            [dataclasses.replace(example, source=i) for example in examples] for i, examples in enumerate(by_source)
+        ]
         total = len(lisa.find_layers(base)) if layers else 0
         options = {
             "collate": collate or functools.partial(pack, row_length=row_length),
@@ -278,6 +282,11 @@ class Bilevel:
         self.validation_draws.load(facts["validation_draws"])
         for models, draws in self.layer_draws.items():
             draws.load(facts["layer_draws"][models])
+
+
+def learn(bilevel: Bilevel) -> list[Step]:
+    """Run the loop to its end without checkpoints; what each step saw. The result is `bilevel.weights`."""
+    return [bilevel.step() for _ in range(bilevel.done, bilevel.settings.steps)]
 
 
 def prune(weights: np.ndarray, below: float) -> np.ndarray:

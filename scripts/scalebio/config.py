@@ -243,6 +243,9 @@ class ScaleBiO(Strict):
         None, description="copy u and its Adam state into w every so many steps; set it where a proportion is expected"
     )
     prune_below: Share = Field(0.0, description="final weights below this become 0; both vectors are kept")
+    check_steps: Count = Field(
+        60, description="steps from the base to check the final weights by gradient matching; 0: no check"
+    )
 
     @model_validator(mode="after")
     def _differences_exist(self):
@@ -255,7 +258,23 @@ class ScaleBiO(Strict):
         return self
 
 
-Method = Annotated[Uniform | ScaleBiO, Field(discriminator="kind")]
+class GradientMatching(Strict):
+    """Weights whose training gradient matches the validation gradient, by a quadratic programme at one model (ours).
+
+    A second opinion for small models: it needs two passes per source and step, and keeps one gradient per source.
+    """
+
+    kind: Literal["gradient_matching"]
+    steps: PositiveInt = Field(description="optimiser steps of the model, which trains on the weights found so far")
+    learning_rate: PositiveFloat = Field(description="peak AdamW learning rate")
+    per_source: Annotated[int, Field(ge=2)] = Field(6, description="training examples per source and step, at least 2")
+    validation_batch: PositiveInt = Field(18, description="validation examples per step")
+    ramp: Count = Field(20, description="steps over which the learning rate rises; weights stay equal until then")
+    memory: PositiveInt = Field(50, description="steps over which the products of gradients are averaged")
+    prune_below: Share = Field(0.0, description="final weights below this become 0; both vectors are kept")
+
+
+Method = Annotated[Uniform | ScaleBiO | GradientMatching, Field(discriminator="kind")]
 
 
 class Finetuning(Strict):
@@ -329,9 +348,10 @@ class PoolSettings(Strict):
 
     sources: list[Name] = Field(min_length=2, description="training sources, by name")
     reference: Name = Field(description="validation and test set, by name")
-    leakage: Literal["refuse", "drop"] = Field(
+    leakage: Literal["refuse", "drop", "allow"] = Field(
         "refuse",
-        description="a validation or test prompt that also stands in a training source: stop, or drop it from training",
+        description="a validation or test prompt that also stands in a training source: stop, drop it from training, or "
+        "(for a control that plants a leak) leave it there; tables and figures then say so",
     )
 
 

@@ -14,20 +14,31 @@ from scalebio.errors import UserError
 
 
 def find_layers(model: torch.nn.Module) -> torch.nn.ModuleList:
-    """The model's stack of transformer layers: its longest list of modules of one class, found by structure.
+    """The model's stack of transformer layers, found by structure: the outermost list of modules of one class.
 
-    Raises UserError if there is none.
+    Lists inside another list, such as the experts of a layer, do not count. Raises UserError if there is none, if there
+    are several (encoder and decoder, say), or if its length is not what the model's configuration states.
     """
-    stacks = [
-        module
-        for module in model.modules()
+    lists = [
+        (name, module)
+        for name, module in model.named_modules()
         if isinstance(module, torch.nn.ModuleList) and len(module) > 0 and len({type(layer) for layer in module}) == 1
     ]
+    kind = type(model).__name__
+    stacks = [(name, one) for name, one in lists if not any(name.startswith(f"{other}.") for other, _ in lists)]
     if not stacks:
+        raise UserError(f"{kind} has no stack of transformer layers, so LISA cannot be used; unset `lisa`.")
+    if len(stacks) > 1:
+        named = ", ".join(f"{name} ({len(stack)})" for name, stack in stacks)
+        raise UserError(f"{kind} has several stacks of layers, {named}: LISA needs a model with one; unset `lisa`.")
+    name, stack = stacks[0]
+    stated = getattr(getattr(model, "config", None), "num_hidden_layers", None)
+    if stated not in (None, len(stack)):
         raise UserError(
-            f"{type(model).__name__} has no stack of transformer layers, so LISA cannot be used; unset `lisa`."
+            f"{kind} states {stated} layers, but its stack `{name}` has {len(stack)}: LISA cannot tell which are its "
+            "layers; unset `lisa`."
         )
-    return max(stacks, key=len)
+    return stack
 
 
 @dataclass

@@ -1,8 +1,9 @@
 """The pool of one experiment: its training rows by source, its validation rows and its test rows, kept apart.
 
 A validation or test prompt that also stands in a training source is leakage, whatever the answer there: the row would
-be learnt and then measured. It is refused, or dropped from the training sources, and counted either way. Draws depend
-on the sources' names only, so experiments that share a reference share its rows, and seeds share everything.
+be learnt and then measured. It is refused, or dropped from the training sources, and counted either way; a control that
+plants a leak on purpose may allow it. Draws depend on the sources' names only, so experiments that share a reference
+share its rows, and seeds share everything.
 """
 
 import unicodedata
@@ -94,12 +95,16 @@ def _take(
 def _without_leaks(
     name: str, training: dict[str, list[Record]], reference: list[Record], action: str
 ) -> tuple[dict[str, list[Record]], dict]:
-    """The training sources without rows whose prompt is a reference row's, and the counts; or a refusal."""
+    """The training sources without rows whose prompt is a reference row's, and the counts; or a refusal.
+
+    Under `allow` the rows stay and are counted all the same.
+    """
     prompts, exact = {prompt_key(record) for record in reference}, {exact_key(record) for record in reference}
     kept, leaked = {}, {}
     for source, records in training.items():
         leaked[source] = [record for record in records if prompt_key(record) in prompts]
-        kept[source] = [record for record in records if prompt_key(record) not in prompts]
+        clean = [record for record in records if prompt_key(record) not in prompts]
+        kept[source] = records if action == "allow" else clean
     if action == "refuse" and any(leaked.values()):
         listed = ", ".join(
             f"{source}: {len(rows)} of {len(training[source])}" for source, rows in leaked.items() if rows

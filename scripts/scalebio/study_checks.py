@@ -130,7 +130,7 @@ def _experiments(config: dict) -> Iterator[str]:
         reference = references.get(reference_name, {}) if isinstance(reference_name, str) else {}
         tested = _names(reference.get("test") or reference.get("validation"))
         for source in dict.fromkeys(_names(reference.get("validation")) + tested):
-            if source in _names(experiment.get("sources")):
+            if source in _names(experiment.get("sources")) and experiment.get("leakage") != "allow":
                 yield f"{path}.sources: `{source}` is also in its reference `{reference_name}`; take other rows"
         for evaluation in dict.fromkeys(_names(experiment.get("evaluate"))):
             if evaluation in ("accuracy", "mtbench") and not _mapping(config.get("evaluations")).get(evaluation):

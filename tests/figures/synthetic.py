@@ -55,7 +55,11 @@ def make_run(folder: Path, identity: dict, sources: list[str], target: np.ndarra
         **identity,
         "trajectory": str(folder / "trajectory.parquet"),
         "training": str(folder / "training.parquet"),
-        "weights": _write(folder / "weights.json", {"weights": dict(zip(sources, share.tolist(), strict=True))}),
+        "weights": _write(
+            folder / "weights.json",
+            {"weights": dict(zip(sources, share.tolist(), strict=True))}
+            | ({"check": {"verdict": "confirmed" if identity["seed"] else "not confirmed"}} if learning else {}),
+        ),
         "metrics": _write(folder / "metrics.json", metrics),
         "mixture": _write(folder / "mixture.json", {"sources": mixture, "truncated": dict.fromkeys(sources, 2)}),
     }

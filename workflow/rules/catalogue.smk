@@ -1,7 +1,7 @@
 # catalogue: which tables and figures the study has, and what each is made from. No rules here.
 
 RUN_FILES = {
-    "trajectories": {"trajectory": "trajectory.parquet"},
+    "trajectories": {"trajectory": "trajectory.parquet", "weights": "weights.json"},
     "weights": {"weights": "weights.json"},
     "mixtures": {"mixture": "mixture.json"},
     "test_loss": {"metrics": "metrics.json"},
@@ -47,6 +47,7 @@ def table_settings(name):
             "sources": STUDY.experiments[experiment].sources,
             "expected": STUDY.experiments[experiment].expected,
             "corruption": corruption(experiment),
+            "leakage": STUDY.experiments[experiment].leakage,
         }
         for experiment in STUDY.run
     }
@@ -124,6 +125,7 @@ def figure_settings(spec):
     settings = {key: spec[key] for key in ("experiment", "stage") if key in spec}
     if "experiment" in spec:
         settings["sources"] = STUDY.experiments[spec["experiment"]].sources
+        settings["leakage"] = STUDY.experiments[spec["experiment"]].leakage
     if spec["draw"] == "weights":
         settings["corruption"] = corruption(spec["experiment"])
         settings["expected"] = STUDY.experiments[spec["experiment"]].expected

@@ -1,3 +1,5 @@
 """Figures: one file each, drawn from one tidy table and a few settings, all in the house style of `house`."""
 
 NAMES = ("weights", "final_weights", "test_loss", "training_curves", "mtbench", "mixtures")
+# Of no study: checks of the method itself.
+CHECKS = ("hypergradient", "semantics")

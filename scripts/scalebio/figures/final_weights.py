@@ -6,7 +6,7 @@ from matplotlib.lines import Line2D
 
 from scalebio.figures import house
 
-COLUMNS = ["experiment", "method", "seed", "source", "weight", "corruption", "expected"]
+COLUMNS = ["experiment", "method", "seed", "source", "weight", "corruption", "expected", "verdict"]
 DIAMOND = {"color": house.DARK, "markerfacecolor": "none"}
 
 
@@ -84,7 +84,7 @@ def draw_sources(rows: pd.DataFrame, truth: pd.DataFrame) -> tuple[Figure, list]
 
 
 def draw(table: pd.DataFrame, settings: dict) -> Figure:
-    """Settings: study, experiment, and optionally sources (order)."""
+    """Settings: study, experiment, and optionally sources (order) and leakage."""
     rows, experiment = house.one_experiment(table, settings)
     truth = planted(rows)
     truth = truth.loc[house.ordered(truth.index, settings.get("sources"))]
@@ -92,4 +92,5 @@ def draw(table: pd.DataFrame, settings: dict) -> Figure:
     figure, entries = (draw_rates if by_rate else draw_sources)(rows, truth)
     seeds = rows["seed"].nunique()
     drawn = f"Points: {seeds} seeds; {'line' if by_rate else 'tick'}: their mean." if seeds > 1 else "One seed."
-    return house.finish(figure, settings, f"{experiment}: final weights", drawn, entries)
+    title = f"{experiment}: final weights{house.checked(rows)}{house.leak(settings)}"
+    return house.finish(figure, settings, title, drawn, entries)

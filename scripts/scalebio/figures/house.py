@@ -123,6 +123,22 @@ def jitter(count: int, width: float) -> np.ndarray:
     return np.linspace(-width / 2, width / 2, count) if count > 1 else np.zeros(1)
 
 
+def checked(rows: pd.DataFrame) -> str:
+    """What a title says of the gradient-match check: on how many runs it confirmed the weights; nothing if none was made."""
+    runs = rows[rows["verdict"].notna() & (rows["verdict"] != "")].drop_duplicates(["method", "seed"])
+    if runs.empty:
+        return ""
+    right = int((runs["verdict"] == "confirmed").sum())
+    if right == len(runs):
+        return " (confirmed)"
+    return " (not confirmed)" if right == 0 else f" (confirmed on {right} of {len(runs)} runs)"
+
+
+def leak(settings: dict) -> str:
+    """What a title says where validation rows were left in training on purpose."""
+    return " [leak allowed: a control]" if settings.get("leakage") == "allow" else ""
+
+
 def marker(colour: str, shape: str, **options) -> Line2D:
     """A legend entry that shows one marker."""
     return Line2D([], [], linestyle="none", color=colour, marker=shape, **options)

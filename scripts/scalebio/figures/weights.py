@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from scalebio.errors import UserError
 from scalebio.figures import house
 
-COLUMNS = ["experiment", "method", "seed", "step", "source", "weight"]
+COLUMNS = ["experiment", "method", "seed", "step", "source", "weight", "verdict"]
 
 
 def looks(sources: list[str], rates: dict[str, float]) -> dict[str, tuple[str, object, str]]:
@@ -31,7 +31,7 @@ def draw(table: pd.DataFrame, settings: dict) -> Figure:
     """One panel for each method that learns weights (more than one step) in `settings["experiment"]`.
 
     Settings: study, experiment, and optionally sources (order), corruption {source: rate, if not 0} and expected
-    {source: share}, both or either of them None where nothing is planted.
+    {source: share}, both or either of them None where nothing is planted, and leakage.
     """
     rows, experiment = house.one_experiment(table, settings)
     learning = [name for name, part in rows.groupby("method", sort=False) if part["step"].nunique() > 1]
@@ -81,7 +81,8 @@ def draw(table: pd.DataFrame, settings: dict) -> Figure:
     if expected:
         note.append("Diamonds: planted shares.")
     note.append("Dashed grey: all sources equal.")
-    house.finish(figure, settings, f"{experiment}: source weights", " ".join(note))
+    title = f"{experiment}: source weights{house.checked(rows)}{house.leak(settings)}"
+    house.finish(figure, settings, title, " ".join(note))
     for axes, tags in labels:
         house.spread_labels(axes, tags)
     return figure

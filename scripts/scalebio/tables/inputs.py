@@ -70,7 +70,7 @@ def load_benchmark(path: str) -> pd.DataFrame:
 
 
 LOADERS: dict[str, dict[str, Callable]] = {
-    "trajectories": {"trajectory": load_trajectory},
+    "trajectories": {"trajectory": load_trajectory, "weights": load_weights},
     "weights": {"weights": load_weights},
     "test_loss": {"metrics": load_metrics},
     "training_curves": {"training": load_training, "trajectory": load_trajectory},
@@ -117,6 +117,8 @@ def build(name: str, settings: dict) -> pd.DataFrame:
     found = collect(name, settings)
     if name == "weights":
         frame = runs.weights(found["weights"], settings.get("experiments", {}))
+    elif name == "trajectories":
+        frame = runs.trajectories(found["trajectory"], found["weights"])
     elif name == "training_curves":
         frame = runs.training_curves(found["training"], found["trajectory"])
     else:

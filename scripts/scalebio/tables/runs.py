@@ -54,17 +54,22 @@ def _stack(frames: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
     )
 
 
-def trajectories(runs: list[tuple[Run, pd.DataFrame]]) -> pd.DataFrame:
-    """Weight of every source over the outer steps, at most STEPS_KEPT of them a run.
+def verdict(data: dict) -> str:
+    """The verdict of a run's gradient-match check in weights.json; empty where none was made."""
+    return data.get("check", {}).get("verdict", "")
 
-    Takes trajectory.parquet: step, source (null for run-level rows), quantity, value.
+
+def trajectories(runs: list[tuple[Run, pd.DataFrame]], weights: list[tuple[Run, dict]] = ()) -> pd.DataFrame:
+    """Weight of every source over the outer steps, at most STEPS_KEPT of them a run, and the verdict on its last.
+
+    Takes trajectory.parquet: step, source (null for run-level rows), quantity, value; and weights.json.
     """
-    frames = []
+    frames, verdicts = [], {run: verdict(data) for run, data in weights}
     for run, data in runs:
         rows = data[(data["quantity"] == "weight") & data["source"].notna()]
         rows = rows[rows["step"].isin(thin(rows["step"]))].rename(columns={"value": "weight"})
-        frames.append(rows.assign(**run.columns))
-    return _stack(frames, [*IDENTITY, "step", "source", "weight"])
+        frames.append(rows.assign(**run.columns, verdict=verdicts.get(run, "")))
+    return _stack(frames, [*IDENTITY, "step", "source", "weight", "verdict"])
 
 
 def planted(truth: dict[str, float] | None, sources: Iterable[str]) -> dict[str, float]:
@@ -79,8 +84,9 @@ def planted(truth: dict[str, float] | None, sources: Iterable[str]) -> dict[str,
 def weights(runs: list[tuple[Run, dict]], experiments: dict[str, dict]) -> pd.DataFrame:
     """Final weight of every source beside its planted corruption rate and expected weight, empty where there is none.
 
-    Takes weights.json and {experiment: {"sources", "corruption", "expected"}}. Neither truth is inferred from the
-    other: spoiled sources say nothing about the shares that the rest should get.
+    Takes weights.json and {experiment: {"sources", "corruption", "expected", "leakage"}}. Neither truth is inferred from
+    the other: spoiled sources say nothing about the shares that the rest should get. `verdict` is that of the run's
+    gradient-match check, empty where none was made; `leakage` is `allow` where validation rows may stand in training.
     """
     rows = []
     for run, data in runs:
@@ -96,8 +102,9 @@ def weights(runs: list[tuple[Run, dict]], experiments: dict[str, dict]) -> pd.Da
                     f"found {', '.join(learned)}. The sources of the experiment changed: run its weights again."
                 )
             values = {"weight": float(learned[source]), "corruption": corruption[source], "expected": expected[source]}
+            values |= {"verdict": verdict(data), "leakage": facts.get("leakage", "")}
             rows.append({**run.columns, "source": source, **values})
-    return pd.DataFrame(rows, columns=[*IDENTITY, "source", "weight", "corruption", "expected"])
+    return pd.DataFrame(rows, columns=[*IDENTITY, "source", "weight", "corruption", "expected", "verdict", "leakage"])
 
 
 def test_loss(runs: list[tuple[Run, dict]]) -> pd.DataFrame:

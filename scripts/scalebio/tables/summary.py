@@ -15,6 +15,7 @@ from scalebio.tables.runs import STEPS_KEPT
 LOSS_UNIT = "nats per answer token"
 MISSING = "–"
 BASELINE = "uniform"
+LEAK_ALLOWED = "Validation or test rows may stand in training here (leakage: allow): a control, no result."
 
 
 def name(text: object) -> str:
@@ -83,17 +84,26 @@ def weights(frame: pd.DataFrame) -> str:
                 number(lines["expected"].iloc[0], 3),
                 *_range(lines["weight"]),
                 str(len(lines)),
+                verdicts(lines["verdict"]),
             ]
             for (method, source), lines in part.groupby(["method", "source"], sort=False)
         ]
-        header = ["source", "method", "corruption", "expected", "weight (mean)", "weight (min … max)", "seeds"]
-        sections.append((name(experiment), grid(header, rows)))
+        header = ["source", "method", "corruption", "expected", "weight (mean)", "weight (min … max)", "seeds", "check"]
+        leak = f"\n**{LEAK_ALLOWED}**\n" if (part["leakage"] == "allow").any() else ""
+        sections.append((name(experiment), grid(header, rows) + leak))
     text = (
         "Share of each source in the learned mixture. Range: smallest and largest over seeds (not an interval). "
         "Corruption (share of answers spoiled on purpose) and expected weight are planted, never shown to a method; a dash: "
-        "none planted in this experiment."
+        "none planted in this experiment. Check: on how many seeds the gradient-match check confirmed the weights of the "
+        "run (docs/method.md); a dash: not checked."
     )
     return document("Final source weights", text, sections)
+
+
+def verdicts(values: pd.Series) -> str:
+    """How many of the runs' checks confirmed their weights; a dash where none was made."""
+    made = values[values != ""]
+    return f"{(made == 'confirmed').sum()} of {len(made)} confirmed" if len(made) else MISSING
 
 
 def _against_baseline(part: pd.DataFrame, quantity: str, lower_is_better: bool) -> str:

@@ -10,7 +10,10 @@ import pandas as pd
 
 from scalebio.errors import UserError
 
-TEXT = {"experiment", "method", "source", "split", "stage", "category", "turn", "judge", "questions", "quantity"}
+TEXT = {"experiment", "method", "source", "split", "stage", "category", "turn", "judge", "questions", "quantity"} | {
+    "verdict",
+    "leakage",
+}
 
 
 def check(frame: pd.DataFrame, columns: Iterable[str], path: object, may_be_empty: bool = False) -> pd.DataFrame:

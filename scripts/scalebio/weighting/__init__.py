@@ -27,7 +27,7 @@ class Problem:
     layers: object | None = None
     load_parallel: Callable[[], object] | None = None
     load_checkpoints: Callable[[object], object] | None = None
-    progress: Callable[[int, int, str, int], None] = lambda done, total, text, tokens: None
+    progress: Callable[..., None] = lambda done, total, text, tokens=0: None
 
     @cached_property
     def model(self):
@@ -79,4 +79,6 @@ def learn(problem: Problem, settings, seed: int) -> Outcome:
             from scalebio.weighting import uniform as method
         case "scalebio":
             from scalebio.weighting import scalebio as method
+        case "gradient_matching":
+            from scalebio.weighting import gradient_matching as method
     return method.learn(problem, settings, seed)

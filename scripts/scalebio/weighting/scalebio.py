@@ -3,6 +3,7 @@
 from scalebio import checkpoints
 from scalebio.bilevel import Bilevel, Step, prune
 from scalebio.config import ScaleBiO
+from scalebio.confirmation import confirm_run
 from scalebio.weighting import Outcome, Problem
 
 
@@ -42,7 +43,7 @@ def learn(problem: Problem, settings: ScaleBiO, seed: int) -> Outcome:
     """Weights of the last step, pruned if asked.
 
     Extra: `final` (unpruned), `tail_mean` (mean over the second half of the steps), `layers` (each draw of LISA's
-    with its step).
+    with its step), and `check` where one was made.
     """
     bilevel = Bilevel(
         problem.model,
@@ -69,14 +70,18 @@ def learn(problem: Problem, settings: ScaleBiO, seed: int) -> Outcome:
     count = len(problem.sources)
     second_half = [by_step[i : i + count] for i in range(0, len(by_step), count)] + [final.tolist()]
     tail_mean = [sum(column) / len(second_half) for column in zip(*second_half, strict=True)]
+    weights = prune(final, settings.prune_below)
+    rows, layers = job.rows + weight_rows(settings.steps, problem.sources, final), job.layers
+    del bilevel, job  # the models and their Adam state, before the check loads the base again
     return Outcome(
-        prune(final, settings.prune_below),
-        job.rows + weight_rows(settings.steps, problem.sources, final),
+        weights,
+        rows,
         {
             "final": dict(zip(problem.sources, final.tolist(), strict=True)),
             "tail_mean": dict(zip(problem.sources, tail_mean, strict=True)),
-            "layers": job.layers,
-        },
+            "layers": layers,
+        }
+        | confirm_run(problem, settings, seed, weights),
     )
 
 

@@ -1,0 +1,80 @@
+# semantics: what each point on which the authors' releases differ from ours costs on planted tasks. Asked for by name
+# (`snakemake semantics`), no part of any study.
+# in: nothing but seeds   out: results/semantics/semantics.{csv,pdf,png}
+
+SEMANTICS = "results/semantics"
+SEMANTICS_TASKS = ["denoise5", "pref631"]
+SEMANTICS_SEEDS = [40, 41, 42]
+
+
+rule measure_semantics:
+    """Learn the weights of one planted task with one seed under every choice of semantics."""
+    input:
+        code=code("measure_semantics.py"),
+    output:
+        f"{SEMANTICS}/runs/{{task}}_seed{{seed}}.csv",
+    log:
+        "logs/semantics/{task}_seed{seed}.log",
+    benchmark:
+        f"{SEMANTICS}/benchmarks/{{task}}_seed{{seed}}.tsv"
+    wildcard_constraints:
+        task=one_of(SEMANTICS_TASKS),
+    conda:
+        "../../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        launch=launcher,
+        settings=lambda w: as_json(task=w.task, seed=int(w.seed)),
+    shell:
+        "{params.launch:q} {input.code[0]} --settings {params.settings:q} --output {output:q} 2>&1 | tee -i {log:q}"
+
+
+rule semantics_table:
+    """One table of all runs under different semantics."""
+    input:
+        expand(f"{SEMANTICS}/runs/{{task}}_seed{{seed}}.csv", task=SEMANTICS_TASKS, seed=SEMANTICS_SEEDS),
+    output:
+        f"{SEMANTICS}/semantics.csv",
+    log:
+        "logs/semantics/table.log",
+    localrule: True
+    conda:
+        "../../envs/plot.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=5,
+    shell:
+        # The header of the first, the rows of all.
+        "(head -n 1 {input[0]:q}; tail -q -n +2 {input:q}) > {output:q} 2> {log:q}"
+
+
+rule semantics:
+    """What each difference of the releases costs on planted tasks, as a figure (not part of a study)."""
+    input:
+        code=code("draw_figure.py")
+        + ["scripts/scalebio/figures/semantics.py", "scripts/scalebio/figures/house.mplstyle"],
+        table=rules.semantics_table.output[0],
+    output:
+        png=f"{SEMANTICS}/semantics.png",
+        pdf=f"{SEMANTICS}/semantics.pdf",
+    log:
+        "logs/semantics/draw_figure.log",
+    benchmark:
+        f"{SEMANTICS}/benchmarks/draw_figure.tsv"
+    localrule: True
+    conda:
+        "../../envs/plot.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        launch=launcher,
+        settings=as_json(),
+    shell:
+        "{params.launch:q} {input.code[0]} semantics --table {input.table:q} --settings {params.settings:q} "
+        "--pdf {output.pdf:q} --png {output.png:q} 2>&1 | tee -i {log:q}"
