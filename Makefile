@@ -22,11 +22,12 @@ echo 'Install one (Debian, Ubuntu: apt install python3 python3-venv) or name it:
 exit 2
 endef
 
-.PHONY: help environment demo test lint docs lock clean
+.PHONY: help environment demo bench test lint docs lock clean
 
 help:
 	@echo 'make demo   set up .venv, run the demo study on CORES=2 cores, write its report, say where to look'
 	@echo 'make test   set up .venv, check the style, run every test'
+	@echo 'make bench  set up .venv, measure what a step costs against the released code, about ten minutes of CPU time'
 	@echo 'make environment   only set up .venv (PYTHON=... names the interpreter that a new one is made from)'
 	@echo 'make lint   ruff, snakemake --lint, snakefmt'
 	@echo 'make docs   write config/README.md from the typed configuration'
@@ -47,6 +48,10 @@ demo: environment
 	@echo '  results/demo/report.html   everything on one page, opens without network'
 	@echo '  results/demo/figures/      each figure as PDF and PNG'
 	@echo '  results/demo/tables/       the numbers behind them'
+
+bench: environment
+	$(RUN) snakemake bench --cores 1 --forcerun bench_step --rerun-incomplete
+	@echo 'The table is results/bench/step.md, the figure results/bench/step.png'
 
 lint: environment
 	$(RUN) ruff check .

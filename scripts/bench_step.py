@@ -1,6 +1,6 @@
 """Measure what one outer step costs, against the released code's step written plainly: CPU time and peak memory.
 
-    bench_step.py --csv OUT.csv --markdown OUT.md --pdf OUT.pdf --png OUT.png [--shape NAME=all|main ...]
+    bench_step.py --csv OUT.csv --markdown OUT.md [--shape NAME=all|main ...]
 
 `all` are the released step, every idea by itself on top of those before it, and ours; `main` only the two ends and ours
 with frozen embeddings. Without `--shape`: 6x256=all gpt2-small=main.
@@ -12,7 +12,7 @@ from scalebio.cli import run
 
 
 def main() -> None:
-    """Measure, write the table, its readable twin and the figure."""
+    """Measure, write the table and its readable twin."""
     import argparse
     import json
 
@@ -23,12 +23,11 @@ def main() -> None:
         print(json.dumps(measure(shape, variant, int(first), int(count))))
         return
 
-    from scalebio.bench import shapes, table, variants
-    from scalebio.figures import bench_step, house
+    from scalebio.bench import table, variants
     from scalebio.files import write_text
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for output in ("csv", "markdown", "pdf", "png"):
+    for output in ("csv", "markdown"):
         parser.add_argument(f"--{output}", required=True, metavar="FILE")
     parser.add_argument("--shape", action="append", type=variants.wanted, metavar="NAME=all|main")
     parser.add_argument("--rounds", type=int, default=2, help="how often all variants are gone through")
@@ -38,9 +37,6 @@ def main() -> None:
     found = table.run(asked, arguments.rounds, arguments.steps, progress=lambda text: print(text, flush=True))
     write_text(arguments.csv, found.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
     write_text(arguments.markdown, table.markdown(found))
-    settings = {"about": variants.SHORT, "shapes": {name: shapes.describe(name) for name in asked}}
-    with house.style():
-        house.save(bench_step.draw(found, settings), arguments.pdf, arguments.png)
 
 
 if __name__ == "__main__":

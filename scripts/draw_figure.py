@@ -4,7 +4,7 @@
 
 NAME (its table): weights (trajectories), final_weights (weights), test_loss (test_loss), training_curves
 (training_curves), mtbench (mtbench), mixtures (mixtures), hypergradient and semantics
-(results/<name>/<name>.csv).
+(results/<name>/<name>.csv), bench (results/bench/step.csv).
 
 Settings:
     {"study": "demo", "experiment": "denoising", "sources": [order], "corruption": {SOURCE: RATE} | null,

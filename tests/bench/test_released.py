@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from scalebio.bench import ladder, released, shapes, variants
+from scalebio.bench import ladder, names, released, shapes, variants
 from scalebio.chat import Example
 
 SHAPE = shapes.SHAPES["minuscule"]
@@ -52,7 +52,7 @@ def test_every_rung_has_the_losses_of_the_one_before():
     arguments = (lambda: shapes.make_model(SHAPE), shapes.typical_layers(SHAPE))
     batches = shapes.make_batches(SHAPE, 2)
     seen = {}
-    for rung in ladder.RUNGS:
+    for rung in names.RUNGS:
         step = ladder.LadderStep(rung, SHAPE.longest, *arguments)
         seen[rung] = [step.step(batch) for batch in batches]
     for losses in seen.values():

@@ -1,20 +1,20 @@
-# bench: what one outer step costs, against the released code's step written plainly. Belongs to no study.
-# in: code   out: results/bench/step.{csv,md,pdf,png}
+# bench: what one outer step costs, against the released code's step written plainly. Of no study, asked for by name.
+# out: results/bench/step.{csv,md,pdf,png}
 
 
-rule bench:
-    """CPU time and peak memory of an outer step, released code written plainly against ours, one idea at a time."""
+rule bench_step:
+    """CPU time and peak memory of an outer step, released code written plainly against ours, as a table."""
     input:
-        code=code("bench_step.py") + ["scripts/scalebio/figures/house.mplstyle"],
+        code=code("bench_step.py"),
     output:
         csv="results/bench/step.csv",
         markdown="results/bench/step.md",
-        pdf="results/bench/step.pdf",
-        png="results/bench/step.png",
     log:
         "logs/bench/step.log",
+    benchmark:
+        "results/bench/benchmarks/step.tsv"
     conda:
-        "../../envs/bench.yaml"
+        "../../envs/train.yaml"
     threads: 1
     resources:
         mem_mb=8000,
@@ -22,5 +22,36 @@ rule bench:
     params:
         launch=launcher,
     shell:
-        "{params.launch:q} {input.code[0]} --csv {output.csv:q} --markdown {output.markdown:q} "
+        "{params.launch:q} {input.code[0]} --csv {output.csv:q} --markdown {output.markdown:q} 2>&1 | tee -i {log:q}"
+
+
+rule bench:
+    """What each idea saves of an outer step's CPU time and memory, as a figure (not part of a study)."""
+    input:
+        code=code("draw_figure.py")
+        + [
+            "scripts/scalebio/figures/bench.py",
+            "scripts/scalebio/bench/names.py",
+            "scripts/scalebio/figures/house.mplstyle",
+        ],
+        table=rules.bench_step.output.csv,
+    output:
+        png="results/bench/step.png",
+        pdf="results/bench/step.pdf",
+    log:
+        "logs/bench/draw_figure.log",
+    benchmark:
+        "results/bench/benchmarks/draw_figure.tsv"
+    localrule: True
+    conda:
+        "../../envs/plot.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        launch=launcher,
+        settings=as_json(),
+    shell:
+        "{params.launch:q} {input.code[0]} bench --table {input.table:q} --settings {params.settings:q} "
         "--pdf {output.pdf:q} --png {output.png:q} 2>&1 | tee -i {log:q}"

@@ -10,20 +10,10 @@ import torch.nn.functional as F
 
 from scalebio import example_attention, fusing
 from scalebio.batching import pack
+from scalebio.bench.names import RUNGS
 from scalebio.bench.released import IGNORED, ReleasedStep, remember_every_layer
 from scalebio.chat import Example
 from scalebio.losses import ResponseLoss, group_means
-
-RUNGS = {
-    "no_dropout": "dropout off",
-    "fused_adamw": "AdamW fused",
-    "freed_states": "sleeping layers' states freed",
-    "packed_rows": "rows packed, no padding",
-    "response_logits": "logits at answer tokens only",
-    "fused_gelu": "GELU as one operation",
-    "example_attention": "attention within each example",
-    "chunked_cross_entropy": "cross-entropy in chunks",
-}
 
 
 class LadderStep(ReleasedStep):

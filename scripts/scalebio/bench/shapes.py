@@ -65,13 +65,6 @@ SHAPES = {
 }
 
 
-def describe(name: str) -> str:
-    """A shape in words, for figures."""
-    shape = SHAPES[name]
-    model = f"{shape.layers} layers × {shape.width}, {shape.vocabulary:,} tokens"
-    return f"{name}: {model}; batch {shape.batch} × ≤ {shape.longest}"
-
-
 def make_model(shape: Shape, seed: int = 0):
     """A GPT-2 of that shape with random weights and GPT-2's own dropout of 0.1, float32, attention by torch's SDPA."""
     import torch

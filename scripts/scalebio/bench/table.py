@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from scalebio.bench import measure
-from scalebio.bench.variants import ABOUT
+from scalebio.bench.names import ABOUT, SHAPES
 from scalebio.errors import UserError
 
 COLUMNS = ["shape", "variant", "cpu_seconds", "peak_mb", "time_ratio", "memory_ratio", "steps"]
@@ -80,10 +80,10 @@ def markdown(table: pd.DataFrame) -> str:
     """The table for readers, one section a shape."""
     text = "# One outer step, CPU time and memory\n"
     for shape, rows in table.groupby("shape", sort=False):
-        text += f"\n## {shape}\n\n| variant | CPU s | MB | time ratio | memory ratio |\n|---|--:|--:|--:|--:|\n"
+        text += f"\n## {SHAPES[shape]}\n\n| variant | CPU s | MB | time ratio | memory ratio |\n|---|--:|--:|--:|--:|\n"
         for row in rows.itertuples():
             text += (
-                f"| {row.variant}: {ABOUT[row.variant]} | {row.cpu_seconds:.2f} | {row.peak_mb:.0f} "
+                f"| `{row.variant}` ({ABOUT[row.variant]}) | {row.cpu_seconds:.2f} | {row.peak_mb:.0f} "
                 f"| {row.time_ratio:.3f} | {row.memory_ratio:.3f} |\n"
             )
     return text

@@ -7,24 +7,11 @@ others. The second trains fewer parameters than LISA as published and is therefo
 from collections.abc import Callable, Iterator
 
 from scalebio.bench import ladder, shapes
+from scalebio.bench.names import ABOUT, MAIN
 from scalebio.bench.released import ReleasedStep
 from scalebio.bench.shapes import Batch, Shape
 from scalebio.bilevel import Bilevel
 from scalebio.config import Lisa, ScaleBiO
-
-ABOUT = {
-    "released": "released code, written plainly",
-    **ladder.RUNGS,
-    "scalebio": "ours: also bounded passes, one gradient of the tied embedding",
-    "scalebio_frozen_embeddings": "ours, embeddings and head frozen (fewer parameters train)",
-}
-SHORT = {
-    "released": "released, plainly",
-    **{rung: f"+ {text}" for rung, text in ladder.RUNGS.items()},
-    "scalebio": "ours (+ bounded passes)",
-    "scalebio_frozen_embeddings": "ours, embeddings frozen",
-}
-MAIN = ("released", "scalebio", "scalebio_frozen_embeddings")
 
 
 class InOrder:

@@ -13,6 +13,9 @@ from scalebio.errors import UserError
 TEXT = {"experiment", "method", "source", "split", "stage", "category", "turn", "judge", "questions", "quantity"} | {
     "verdict",
     "leakage",
+    "shape",
+    "variant",
+    "task",
 }
 
 

@@ -4,6 +4,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from scalebio.bench.names import ABOUT, SHAPES
 from scalebio.figures import house
 
 COLUMNS = ["shape", "variant", "cpu_seconds", "peak_mb", "time_ratio", "memory_ratio"]
@@ -37,9 +38,9 @@ def draw_panel(axes: Axes, rows: pd.DataFrame, quantity: str, names: bool) -> No
 
 
 def draw(table: pd.DataFrame, settings: dict) -> Figure:
-    """Shapes below each other, time left and memory right; `settings["about"]` gives a short text for each variant."""
+    """Shapes below each other, time left and memory right. Settings: none."""
     shapes = house.ordered(table["shape"])
-    table = table.assign(label=table["variant"].map(lambda variant: settings["about"].get(variant, variant)))
+    table = table.assign(label=table["variant"].map(lambda variant: ABOUT.get(variant, variant)))
     counts = [int((table["shape"] == shape).sum()) for shape in shapes]
     figure = Figure(figsize=(house.DOUBLE, sum(0.55 + 0.19 * count for count in counts)), layout="constrained")
     grid = figure.subplots(len(shapes), 2, squeeze=False, gridspec_kw={"height_ratios": [c + 2 for c in counts]})
@@ -47,9 +48,9 @@ def draw(table: pd.DataFrame, settings: dict) -> Figure:
         rows = table[table["shape"] == shape]
         for column, quantity in enumerate(QUANTITIES):
             draw_panel(grid[row][column], rows, quantity, names=column == 0)
-        grid[row][0].set_title(f"{settings['shapes'].get(shape, shape)}")
+        grid[row][0].set_title(SHAPES.get(shape, shape))
     note = (
         "Every bar has all ideas of the bars above it and trains the same parameters (two layers, embeddings, head), except "
         "the orange one, which trains two layers alone. Median over warm steps of the same batches, one thread."
     )
-    return house.finish(figure, {}, "What one outer step of ScaleBiO costs", note)
+    return house.finish(figure, settings, "What one outer step of ScaleBiO costs", note)
