@@ -24,7 +24,9 @@ SIZES = {
 
 @pytest.fixture
 def llama(tiny):
-    return copy.deepcopy(tiny[0])
+    model = copy.deepcopy(tiny[0])
+    model.set_attn_implementation("sdpa")  # other tests may have prepared the shared one
+    return model
 
 
 def test_one_row_holds_every_token_once_and_finds_its_predictors(make_examples):
