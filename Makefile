@@ -27,7 +27,7 @@ endef
 help:
 	@echo 'make demo   set up .venv, run the demo study on CORES=2 cores, write its report, say where to look'
 	@echo 'make test   set up .venv, check the style, run every test'
-	@echo 'make bench  set up .venv, measure what a step costs against the released code, about ten minutes of CPU time'
+	@echo 'make bench  set up .venv, measure what a step costs against the released code, some twelve minutes of CPU time'
 	@echo 'make environment   only set up .venv (PYTHON=... names the interpreter that a new one is made from)'
 	@echo 'make lint   ruff, snakemake --lint, snakefmt'
 	@echo 'make docs   write config/README.md from the typed configuration'
