@@ -18,7 +18,7 @@ class Packed:
 
     `input_ids`, `position_ids`: [rows, length]. For the T response tokens of all examples: `predictors` [T] is the
     flat position whose hidden state predicts the token, `targets` [T] its id, `samples` [T] the index of its example.
-    `tokens` counts real tokens, `examples` the examples packed.
+    `tokens` counts real tokens, `examples` the examples packed, `lengths` the tokens of each example, row by row.
     """
 
     input_ids: torch.Tensor
@@ -28,11 +28,12 @@ class Packed:
     samples: torch.Tensor
     examples: int
     tokens: int
+    lengths: tuple[tuple[int, ...], ...]
 
     def to(self, device: torch.device) -> "Packed":
         """The same batch on another device."""
         tensors = ("input_ids", "position_ids", "predictors", "targets", "samples")
-        return Packed(*(getattr(self, name).to(device) for name in tensors), self.examples, self.tokens)
+        return Packed(*(getattr(self, name).to(device) for name in tensors), self.examples, self.tokens, self.lengths)
 
 
 def pack(examples: list[Example], row_length: int) -> Packed:
@@ -70,7 +71,8 @@ def pack(examples: list[Example], row_length: int) -> Packed:
         positions[r, start:] = np.arange(length - start)  # padding is one more block of its own
     flat = [torch.from_numpy(np.concatenate(parts)) for parts in (predictors, targets, samples)]
     tokens = sum(len(example.ids) for example in examples)
-    return Packed(torch.from_numpy(ids), torch.from_numpy(positions), *flat, len(examples), tokens)
+    lengths = tuple(tuple(len(examples[i].ids) for i in row) for row in rows)
+    return Packed(torch.from_numpy(ids), torch.from_numpy(positions), *flat, len(examples), tokens, lengths)
 
 
 class Cycle:

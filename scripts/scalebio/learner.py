@@ -40,6 +40,8 @@ class Learner:
             free_states,
         )
         self.loss = parallel.prepare(loss(model))
+        # `_backward` keeps what ResponseLoss asks for; a class of its own may do something with the objective.
+        self.loss.in_place = type(self.loss) is ResponseLoss
         # Off unless a release is reproduced: with it the losses of two equal models differ.
         self.dropout = dropout
         parallel.set_training(self.loss, dropout)

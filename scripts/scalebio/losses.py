@@ -4,36 +4,75 @@ The order of the means matters: a long answer does not outweigh a short one, and
 only its weight (paper §2; the ACL release averages the same way, the preview release does not).
 """
 
+import contextlib
+
 import torch
 import torch.nn.functional as F
 
+from scalebio import example_attention, fusing
 from scalebio.batching import Packed, pack
 from scalebio.errors import UserError
+from scalebio.linear_cross_entropy import linear_cross_entropy
 
 
 class ResponseLoss(torch.nn.Module):
     """A causal language model whose output is its loss: cross-entropy at response tokens, no logits anywhere else.
 
-    A module around the model, so that a sharded model is gathered once for its body and its head together.
+    A module around the model, so that a sharded model is gathered once for its body and its head together. The model is
+    rewired in place to compute the same with less (`fusing`, `example_attention`, `linear_cross_entropy`); the last
+    allows one backward pass of first order, so whoever differentiates twice sets `fused=False`.
+
+    `in_place` promises that `backward()` of each Σ c_i l_i follows, unscaled: where input and output embedding are one
+    tensor, its gradient from the head is then added to `grad` already in the forward pass, and that from the lookup is
+    sparse, so that no second and third tensor of its size is made.
     """
 
-    def __init__(self, model: torch.nn.Module):
+    in_place = False
+
+    def __init__(self, model: torch.nn.Module, fused: bool = True):
         super().__init__()
-        self.model = model
+        self.model, self.fused = model, fused
         _refuse_leaks(model)
         self.head_is_plain = _head_is_plain(model)
+        if fused:
+            fusing.fuse(model)
+        self.by_example = fused and example_attention.prepare(model)
 
     def forward(self, batch: Packed, coefficients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Σ c_i l_i, to be differentiated, and l_i, detached: the mean response-token loss of each example, in nats.
 
         `coefficients` and the losses have shape [examples].
         """
-        at = {"input_ids": batch.input_ids, "position_ids": batch.position_ids, "use_cache": False}
-        if self.head_is_plain:
-            hidden = self.model.base_model(**at)[0].flatten(0, 1)[batch.predictors]
-            logits = self.model.get_output_embeddings()(hidden)
+        # A model may have been moved since; a GPU's attention kernels want few and large calls.
+        if self.by_example and batch.input_ids.device.type == "cpu":
+            row = example_attention.one_row(batch)
+            inputs, predictors = row.arguments(), row.predictors
         else:
-            logits = self.model(**at).logits.flatten(0, 1)[batch.predictors]
+            inputs = {"input_ids": batch.input_ids, "position_ids": batch.position_ids}
+            predictors = batch.predictors
+        if self.head_is_plain:
+            embedding, head = self.model.get_input_embeddings(), self.model.get_output_embeddings()
+            in_place = self.in_place and self.fused and _accumulates(embedding, head.weight)
+            with _sparse_gradient(embedding, in_place):
+                hidden = self.model.base_model(**inputs, use_cache=False)[0].flatten(0, 1)[predictors]
+            # In half precision plain autograd sums the head's gradient in float32; the fused path would not.
+            if self.fused and hidden.dtype == head.weight.dtype and hidden.dtype.itemsize >= 4:
+                sizes = torch.bincount(batch.samples, minlength=batch.examples)
+                shares = (coefficients / sizes)[batch.samples]
+                if in_place and head.weight.grad is None:
+                    head.weight.grad = torch.zeros_like(head.weight)
+                objective, tokens = linear_cross_entropy(
+                    hidden,
+                    head.weight,
+                    batch.targets,
+                    shares,
+                    getattr(head, "bias", None),
+                    weight_gradient=head.weight.grad if in_place else None,
+                )
+                return objective, group_means(tokens, batch.samples, batch.examples)
+            logits = head(hidden)
+        else:
+            logits = self.model(**inputs, use_cache=False).logits.flatten(0, 1)[predictors]
         # At least float32; a float64 model keeps its precision.
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         tokens = F.cross_entropy(logits, batch.targets, reduction="none")
@@ -65,14 +104,45 @@ def _refuse_leaks(model: torch.nn.Module) -> None:
         )
 
 
+def _accumulates(embedding: torch.nn.Module, weight: torch.Tensor) -> bool:
+    """Whether gradients may go into `weight.grad` directly: one trained tensor for input and output, on one process.
+
+    Not under inference or `no_grad`, and not where hooks of a distributed run wait for the gradient.
+    """
+    return (
+        embedding.weight is weight
+        and weight.is_leaf
+        and weight.requires_grad
+        and torch.is_grad_enabled()
+        and hasattr(embedding, "sparse")
+        and not (torch.distributed.is_available() and torch.distributed.is_initialized())
+    )
+
+
+@contextlib.contextmanager
+def _sparse_gradient(embedding: torch.nn.Module, wanted: bool):
+    """Look-ups inside have a gradient of the rows looked up, not one of the whole embedding, where `wanted`."""
+    before = getattr(embedding, "sparse", None)
+    if wanted:
+        embedding.sparse = True
+    try:
+        yield
+    finally:
+        if wanted:
+            embedding.sparse = before
+
+
 def _head_is_plain(model: torch.nn.Module) -> bool:
     """Whether logits are just the output embedding applied to the last hidden state; some models rescale or cap them."""
     ids = torch.arange(1, 5, device=next(model.parameters()).device)[None]
+    was_training = model.training
+    model.eval()  # with dropout no two passes are alike
     with torch.no_grad():
         hidden = model.base_model(input_ids=ids, use_cache=False)[0]
-        return torch.allclose(
-            model.get_output_embeddings()(hidden), model(input_ids=ids, use_cache=False).logits, atol=1e-5
-        )
+        logits = model(input_ids=ids, use_cache=False).logits
+        plain = torch.allclose(model.get_output_embeddings()(hidden), logits, atol=1e-5)
+    model.train(was_training)
+    return plain
 
 
 def group_means(values: torch.Tensor, groups: torch.Tensor, count: int) -> torch.Tensor:

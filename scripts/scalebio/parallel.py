@@ -23,9 +23,14 @@ from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, Offlo
 from scalebio import lisa
 from scalebio.errors import UserError
 
+# Tokens of a forward pass where `micro_batch` leaves it open, about. On a CPU matrix products run at full speed from some
+# 500 rows on, so larger passes would only cost memory; a GPU needs more.
+PASS_TOKENS = {"cpu": 1024}
+PASS_TOKENS_ELSEWHERE = 16384
+
 
 class Parallel:
-    """The processes of this run. `micro_batch`: examples per forward pass and process, None for all at once;
+    """The processes of this run. `micro_batch`: examples per forward pass and process, None for what suits the device;
     `recompute`: layers keep their inputs only and compute the rest again in the backward pass.
 
     bf16 is used where the hardware computes in it; parameters, gradients and optimiser state stay in float32.
@@ -100,8 +105,10 @@ class Parallel:
 
         The longest example goes first, to the micro-batch with the fewest tokens that still has room; a list may be empty.
         """
-        size = self.micro_batch or -(-len(lengths) // self.world)
-        count = -(-len(lengths) // (size * self.world)) * self.world
+        size = self.micro_batch or len(lengths)
+        most = PASS_TOKENS.get(self.device.type, PASS_TOKENS_ELSEWHERE) * self.world
+        needed = -(-sum(lengths) // most) if self.micro_batch is None else -(-len(lengths) // (size * self.world))
+        count = min(needed, -(-len(lengths) // self.world)) * self.world
         parts: list[list[int]] = [[] for _ in range(count)]
         tokens = [0] * count
         for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):

@@ -37,7 +37,7 @@ class TinyLanguage:
         self.by_source = [[_example(*prompt, rule, source) for prompt in prompts] for source, rule in enumerate(RULES)]
         self.validation = [_example(*prompt, RULES[wanted], 0) for prompt in prompts for wanted in WANTED]
         self._network = _model(seed, width, layers)
-        self._loss = ResponseLoss(self._network)
+        self._loss = ResponseLoss(self._network, fused=False)  # differentiated twice
         self._batch = pack([*(e for examples in self.by_source for e in examples), *self.validation], ROW_LENGTH)
         self._shapes = {name: parameter.shape for name, parameter in self._loss.named_parameters()}
         self.sources = len(RULES)

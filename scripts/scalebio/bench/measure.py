@@ -1,0 +1,39 @@
+"""CPU time and memory of one variant on one shape, in a process of its own, because peak memory never falls again.
+
+CPU time is user plus system time of the process over one outer step, after a warm-up step. Memory is the peak resident
+memory (`ru_maxrss`) at the end minus what that peak was after all imports and before any model or batch of the shape
+existed; before that first reading a minuscule model makes a step, so that what loads at first use counts as imports.
+"""
+
+import resource
+import sys
+import time
+
+WARM_UP = 1
+
+
+def peak_mb() -> float:
+    """Largest resident memory of this process so far, in MB."""
+    # ru_maxrss is in kilobytes on Linux and in bytes on macOS.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+
+
+def measure(shape: str, variant: str, first: int, count: int) -> dict:
+    """Steps on the batches `first` … `first + count - 1` after a warm-up step on the batch before them.
+
+    Returns {seconds: CPU seconds of each step, peak_mb: above the imports, imports_mb}.
+    """
+    from scalebio.bench import shapes, variants
+
+    tiny = shapes.SHAPES["minuscule"]
+    for step in variants.steps(variant, tiny, shapes.make_batches(tiny, 1)):
+        step()
+    before = peak_mb()
+    spec = shapes.SHAPES[shape]
+    batches = shapes.make_batches(spec, first + count)[first - WARM_UP :]
+    seconds = []
+    for step in variants.steps(variant, spec, batches):
+        start = time.process_time()
+        step()
+        seconds.append(time.process_time() - start)
+    return {"seconds": seconds[WARM_UP:], "peak_mb": peak_mb() - before, "imports_mb": before}

@@ -1,0 +1,89 @@
+"""The measurements of one run in one process group, as a table: one child process after another, variants in turn.
+
+Rounds go through all variants before any is measured again, so that a neighbour on the machine that comes or goes meets
+all of them; every child has one thread. Ratios are to `released` on the same shape.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from scalebio.bench import measure
+from scalebio.bench.variants import ABOUT
+from scalebio.errors import UserError
+
+COLUMNS = ["shape", "variant", "cpu_seconds", "peak_mb", "time_ratio", "memory_ratio", "steps"]
+ENTRY = Path(__file__).resolve().parents[2] / "bench_step.py"
+
+
+def in_child(shape: str, variant: str, first: int, count: int) -> dict:
+    """`measure.measure` in a process of its own. Raises UserError with its last words if it fails."""
+    command = [sys.executable, str(ENTRY), "--child", shape, variant, str(first), str(count)]
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    done = subprocess.run(command, env=os.environ | threads, capture_output=True, text=True)
+    if done.returncode:
+        raise UserError(
+            f"bench: {variant} on {shape} ended with code {done.returncode} (−9: out of memory). Its last words:\n"
+            + done.stderr[-2000:]
+        )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def run(
+    wanted: dict[str, list[str]],
+    rounds: int,
+    steps: int,
+    child: Callable[..., dict] = in_child,
+    progress: Callable[[str], None] = lambda text: None,
+) -> pd.DataFrame:
+    """Measure the variants of each shape in `wanted` over `rounds` of `steps` steps each; columns as COLUMNS.
+
+    Every round has batches of its own, the same for all variants. `cpu_seconds` is the median over all steps, `peak_mb`
+    the largest over the rounds, `steps` how many were measured.
+    """
+    if rounds * steps < 3:
+        raise UserError(f"bench: {rounds} rounds of {steps} steps are too few for a median; measure at least 3 steps.")
+    rows = []
+    for shape, variants in wanted.items():
+        found = {variant: [] for variant in variants}
+        for number in range(rounds):
+            for variant in variants:
+                seen = child(shape, variant, measure.WARM_UP + number * (measure.WARM_UP + steps), steps)
+                found[variant].append(seen)
+                text = ", ".join(f"{seconds:.2f}" for seconds in seen["seconds"])
+                progress(f"{shape} {variant}: {text} CPU seconds a step, {seen['peak_mb']:.0f} MB")
+        for variant, seen in found.items():
+            seconds = [value for one in seen for value in one["seconds"]]
+            rows.append(
+                {
+                    "shape": shape,
+                    "variant": variant,
+                    "cpu_seconds": statistics.median(seconds),
+                    "peak_mb": max(one["peak_mb"] for one in seen),
+                    "steps": len(seconds),
+                }
+            )
+    table = pd.DataFrame(rows)
+    released = table[table["variant"] == "released"].set_index("shape")
+    for ratio, quantity in (("time_ratio", "cpu_seconds"), ("memory_ratio", "peak_mb")):
+        table[ratio] = table[quantity] / table["shape"].map(released[quantity])
+    return table[COLUMNS]
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """The table for readers, one section a shape."""
+    text = "# One outer step, CPU time and memory\n"
+    for shape, rows in table.groupby("shape", sort=False):
+        text += f"\n## {shape}\n\n| variant | CPU s | MB | time ratio | memory ratio |\n|---|--:|--:|--:|--:|\n"
+        for row in rows.itertuples():
+            text += (
+                f"| {row.variant}: {ABOUT[row.variant]} | {row.cpu_seconds:.2f} | {row.peak_mb:.0f} "
+                f"| {row.time_ratio:.3f} | {row.memory_ratio:.3f} |\n"
+            )
+    return text
