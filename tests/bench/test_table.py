@@ -14,7 +14,10 @@ from scalebio.figures import bench_step, house
 def fake(seconds: dict, calls: list):
     def child(shape, variant, first, count):
         calls.append((shape, variant, first, count))
-        return {"seconds": [seconds[variant] + 0.1 * k for k in range(count)], "peak_mb": 100 * seconds[variant] + first}
+        return {
+            "seconds": [seconds[variant] + 0.1 * k for k in range(count)],
+            "peak_mb": 100 * seconds[variant] + first,
+        }
 
     return child
 
@@ -51,7 +54,14 @@ def test_shapes_are_asked_for_by_name():
 
 def test_the_figure_shows_every_bar():
     rows = [
-        {"shape": shape, "variant": variant, "cpu_seconds": 1.0, "peak_mb": 10.0, "time_ratio": 0.5, "memory_ratio": 0.25}
+        {
+            "shape": shape,
+            "variant": variant,
+            "cpu_seconds": 1.0,
+            "peak_mb": 10.0,
+            "time_ratio": 0.5,
+            "memory_ratio": 0.25,
+        }
         for shape, names in (("6x256", list(variants.ABOUT)), ("gpt2-small", variants.MAIN))
         for variant in names
     ]
