@@ -13,6 +13,10 @@ from scalebio.errors import UserError
 TEXT = {"experiment", "method", "source", "split", "stage", "category", "turn", "judge", "questions", "quantity"} | {
     "verdict",
     "leakage",
+    "task",
+    "variant",
+    "weights",
+    "varied",
 }
 
 
