@@ -30,6 +30,7 @@ include: "workflow/rules/figures.smk"
 include: "workflow/rules/hypergradient.smk"
 include: "workflow/rules/planted.smk"
 include: "workflow/rules/semantics.smk"
+include: "workflow/rules/bench.smk"
 
 
 rule all:
