@@ -22,12 +22,12 @@ echo 'Install one (Debian, Ubuntu: apt install python3 python3-venv) or name it:
 exit 2
 endef
 
-.PHONY: help environment demo bench test lint docs lock clean
+.PHONY: help environment demo test bench lint docs lock clean
 
 help:
 	@echo 'make demo   set up .venv, run the demo study on CORES=2 cores, write its report, say where to look'
 	@echo 'make test   set up .venv, check the style, run every test'
-	@echo 'make bench  set up .venv, measure what a step costs against the released code, some twelve minutes of CPU time'
+	@echo 'make bench  measure a step against the released code, some twelve minutes of one core, growth apart'
 	@echo 'make environment   only set up .venv (PYTHON=... names the interpreter that a new one is made from)'
 	@echo 'make lint   ruff, snakemake --lint, snakefmt'
 	@echo 'make docs   write config/README.md from the typed configuration'
@@ -49,10 +49,6 @@ demo: environment
 	@echo '  results/demo/figures/      each figure as PDF and PNG'
 	@echo '  results/demo/tables/       the numbers behind them'
 
-bench: environment
-	$(RUN) snakemake bench --cores 1 --forcerun bench_step --rerun-incomplete
-	@echo 'The table is results/bench/step.md, the figure results/bench/step.png'
-
 lint: environment
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
@@ -61,6 +57,9 @@ lint: environment
 
 test: lint
 	$(RUN) pytest -n $(CORES)
+
+bench: environment
+	$(RUN) snakemake --cores 1 --rerun-incomplete bench growth
 
 docs: environment
 	PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/python scripts/config_reference.py

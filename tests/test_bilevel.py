@@ -1,6 +1,7 @@
 """The λ gradient against autograd, the loop against a float64 rewrite, its invariants, and planted truths."""
 
 import copy
+import dataclasses
 
 import numpy as np
 import pytest
@@ -137,6 +138,24 @@ def test_an_infinite_loss_stops_the_run(tiny, make_examples):
         run.step()
 
 
-def test_an_empty_source_is_refused(tiny, make_examples):
+def test_a_source_that_cannot_fill_its_share_of_a_step_is_refused(tiny, make_examples):
+    sources = [make_examples(3), make_examples(1, source=1)]
+    with pytest.raises(
+        UserError, match="Source second has 1 training rows; a step draws `per_source` = 2 of each source"
+    ):
+        Bilevel(
+            copy.deepcopy(tiny[0]), sources, make_examples(3), ScaleBiO(**SETTINGS), 0, 64, names=["first", "second"]
+        )
     with pytest.raises(UserError, match="Source number 1 has no training rows"):
         Bilevel(copy.deepcopy(tiny[0]), [make_examples(3), []], make_examples(3), ScaleBiO(**SETTINGS), 0, 64)
+
+
+def test_a_reference_row_without_response_tokens_is_refused(tiny, make_examples):
+    validation = make_examples(4)
+    silent = dataclasses.replace(
+        validation[2], response=np.zeros_like(validation[2].response), name="source goal, row 7"
+    )
+    with pytest.raises(UserError, match="source goal, row 7 has no response token"):
+        Bilevel(copy.deepcopy(tiny[0]), [make_examples(3)] * 2, [*validation, silent], ScaleBiO(**SETTINGS), 0, 64)
+    with pytest.raises(UserError, match="no validation rows"):
+        Bilevel(copy.deepcopy(tiny[0]), [make_examples(3)] * 2, [], ScaleBiO(**SETTINGS), 0, 64)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scalebio import planted, planted_runs, weighting
+from scalebio import planted, planted_checks, planted_runs, weighting
 from scalebio.errors import UserError
 
 
@@ -121,3 +121,20 @@ def test_the_check_flags_planted_wrong_shares_and_passes_right_ones():
     task = planted.make("conf73", FRESH[0])
     right, wrong = (planted_runs.check(task, "poor", np.array(w), 0) for w in ([0.7, 0.3, 0, 0], [0.4, 0.2, 0.2, 0.2]))
     assert right.verdict == "confirmed" and wrong.verdict == "not confirmed"
+
+
+def test_hit_rates_and_auc_of_the_check_by_hand():
+    def row(tv, ratio, verdict):
+        return {"task": "conf73", "base": "poor", "tv": tv, "ratio": ratio, "verdict": verdict}
+
+    rows = [
+        row(0.0, -0.1, "confirmed"),
+        row(0.05, 0.3, "not confirmed"),
+        row(0.2, None, "not confirmed"),
+        row(0.12, 0.04, "confirmed"),
+        row(0.08, 0.9, "not confirmed"),  # neither right nor wrong
+    ]
+    found = planted_checks.summary(rows)
+    assert found["all"] == found["conf73 poor"]
+    # Of four pairs (wrong, right) two have the wrong ratio above: .05 and .04 above −.1.
+    assert found["all"] == {"right": 2, "right_confirmed": 1, "wrong": 2, "wrong_flagged": 1, "auc": 0.5}

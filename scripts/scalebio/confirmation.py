@@ -18,6 +18,8 @@ from scalebio.weighting import Problem
 THRESHOLD = 0.05
 # Products of so many steps are averaged, because neighbouring steps share Adam's second moments.
 BLOCK, LEAST_BLOCKS = 5, 4
+# Bytes of gradients up to which the check trains all parameters, whatever the run it judges trained.
+WHOLE_GRADIENTS = 2 * 10**9
 CONFIRMED, NOT_CONFIRMED = "confirmed", "not confirmed"
 
 
@@ -125,14 +127,18 @@ def confirm_run(problem: Problem, settings: ScaleBiO, seed: int, weights: np.nda
         reason = "no check was made: the model is split over processes (`hardware.shard`)"
         return {"check": Check(None, THRESHOLD, reason).summary}
     # The loop trained the base it was given, so the check loads it again.
+    model = problem.load_model().to(problem.parallel.device)
+    # One gradient for each source, one of the validation loss, one of the step.
+    needed = (len(problem.sources) + 2) * 4 * sum(parameter.numel() for parameter in model.parameters())
     matcher = Matcher(
-        problem.load_model().to(problem.parallel.device),
+        model,
         problem.by_source,
         problem.validation,
         recipe(settings),
         seed,
         problem.row_length,
-        problem.layers,
+        # Of a few layers at a time it sees little, so it sees them all where that fits.
+        problem.layers if needed > WHOLE_GRADIENTS else None,
     )
 
     def report(step: int) -> None:

@@ -55,7 +55,8 @@ class ResponseLoss(torch.nn.Module):
             in_place = self.in_place and self.fused and _accumulates(embedding, head.weight)
             with _sparse_gradient(embedding, in_place):
                 hidden = self.model.base_model(**inputs, use_cache=False)[0].flatten(0, 1)[predictors]
-            if self.fused:
+            # In half precision plain autograd sums the head's gradient in float32; the fused path would not.
+            if self.fused and hidden.dtype == head.weight.dtype and hidden.dtype.itemsize >= 4:
                 sizes = torch.bincount(batch.samples, minlength=batch.examples)
                 shares = (coefficients / sizes)[batch.samples]
                 if in_place and head.weight.grad is None:

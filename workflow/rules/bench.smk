@@ -55,3 +55,48 @@ rule bench:
     shell:
         "{params.launch:q} {input.code[0]} bench --table {input.table:q} --settings {params.settings:q} "
         "--pdf {output.pdf:q} --png {output.png:q} 2>&1 | tee -i {log:q}"
+
+
+rule growth_table:
+    """CPU time and memory of an outer step against sources, example length and model size, as a table."""
+    input:
+        code=code("bench_growth.py"),
+    output:
+        "results/bench/growth.csv",
+    log:
+        "logs/bench/growth.log",
+    conda:
+        "../../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        launch=launcher,
+    shell:
+        "{params.launch:q} {input.code[0]} --csv {output:q} 2>&1 | tee -i {log:q}"
+
+
+rule growth:
+    """How a step's cost grows with sources, example length and model size, as a figure (not part of a study)."""
+    input:
+        code=code("draw_figure.py") + ["scripts/scalebio/figures/growth.py", "scripts/scalebio/figures/house.mplstyle"],
+        table=rules.growth_table.output[0],
+    output:
+        png="results/bench/growth.png",
+        pdf="results/bench/growth.pdf",
+    log:
+        "logs/bench/draw_growth.log",
+    localrule: True
+    conda:
+        "../../envs/plot.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        launch=launcher,
+        settings=as_json(),
+    shell:
+        "{params.launch:q} {input.code[0]} growth --table {input.table:q} --settings {params.settings:q} "
+        "--pdf {output.pdf:q} --png {output.png:q} 2>&1 | tee -i {log:q}"

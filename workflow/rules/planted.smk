@@ -66,3 +66,28 @@ rule planted:
     shell:
         "{params.launch:q} {input.code[0]} {input.runs:q} --csv {output.csv:q} "
         "--markdown {output.markdown:q} --pdf {output.pdf:q} --png {output.png:q} 2>&1 | tee -i {log:q}"
+
+
+rule planted_check:
+    """How well the gradient-match check tells right weights from wrong ones (not part of a study)."""
+    input:
+        code=code("measure_check.py"),
+    output:
+        csv=f"{PLANTED}/check.csv",
+        summary=f"{PLANTED}/check.json",
+    log:
+        "logs/planted/check.log",
+    benchmark:
+        f"{PLANTED}/benchmarks/check.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        launch=launcher,
+        settings=as_json(seeds=PLANTED_SEEDS),
+    shell:
+        "{params.launch:q} {input.code[0]} --settings {params.settings:q} --csv {output.csv:q} "
+        "--summary {output.summary:q} 2>&1 | tee -i {log:q}"

@@ -35,9 +35,9 @@ rule measure_semantics:
 rule semantics_table:
     """One table of all runs under different semantics."""
     input:
-        expand(f"{SEMANTICS}/runs/{{task}}_seed{{seed}}.csv", task=SEMANTICS_TASKS, seed=SEMANTICS_SEEDS),
+        runs=expand(f"{SEMANTICS}/runs/{{task}}_seed{{seed}}.csv", task=SEMANTICS_TASKS, seed=SEMANTICS_SEEDS),
     output:
-        f"{SEMANTICS}/semantics.csv",
+        csv=f"{SEMANTICS}/semantics.csv",
     log:
         "logs/semantics/table.log",
     localrule: True
@@ -49,7 +49,7 @@ rule semantics_table:
         runtime=5,
     shell:
         # The header of the first, the rows of all.
-        "(head -n 1 {input[0]:q}; tail -q -n +2 {input:q}) > {output:q} 2> {log:q}"
+        "awk 'FNR > 1 || NR == 1' {input.runs:q} > {output.csv:q} 2> {log:q}"
 
 
 rule semantics:
@@ -57,7 +57,7 @@ rule semantics:
     input:
         code=code("draw_figure.py")
         + ["scripts/scalebio/figures/semantics.py", "scripts/scalebio/figures/house.mplstyle"],
-        table=rules.semantics_table.output[0],
+        table=rules.semantics_table.output.csv,
     output:
         png=f"{SEMANTICS}/semantics.png",
         pdf=f"{SEMANTICS}/semantics.pdf",

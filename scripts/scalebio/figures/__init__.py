@@ -2,4 +2,4 @@
 
 NAMES = ("weights", "final_weights", "test_loss", "training_curves", "mtbench", "mixtures")
 # Of no study: checks of the method itself.
-CHECKS = ("hypergradient", "semantics", "bench")
+CHECKS = ("hypergradient", "semantics", "growth", "bench")

@@ -38,6 +38,7 @@ def draw_panel(axes: Axes, rows: pd.DataFrame, value: str, tasks: list[str], met
     ticks = [0, 0.05, 0.1, 0.5, 1] if value == "tv" else [-0.1, 0, 0.05, 0.1, 0.5, 1]
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
+    axes.set_xlim(min(-0.04, rows[value].min() - 0.02), 1.3)
     axes.set_yticks(range(len(tasks)), tasks)
     axes.tick_params(axis="y", length=0)
     axes.set(ylim=(len(tasks) - 0.5, -0.5), xlabel=PANELS[value])

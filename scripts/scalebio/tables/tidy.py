@@ -13,9 +13,11 @@ from scalebio.errors import UserError
 TEXT = {"experiment", "method", "source", "split", "stage", "category", "turn", "judge", "questions", "quantity"} | {
     "verdict",
     "leakage",
-    "shape",
-    "variant",
     "task",
+    "variant",
+    "shape",
+    "weights",
+    "varied",
 }
 
 
