@@ -23,25 +23,20 @@ def settings() -> list[dict]:
     return [PLAIN | {varied: value, "varied": varied} for varied, values in GROWS.items() for value in values]
 
 
-def measure(sources: int, length: int, width: int) -> dict:
-    """{cpu_seconds: the least of several warm steps, peak_mb: above the imports, parameters} of the loop itself.
-
-    The least, because what disturbs a measurement only ever adds to it.
-    """
+def make(sources: int, length: int, width: int):
+    """The loop on a four-layer Llama of random weights and random rows; the global batch is the same for all `sources`."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
     from scalebio.bilevel import Bilevel
     from scalebio.config import Lisa, ScaleBiO
 
-    torch.set_num_threads(1)
     rng = stream(0, "growth tokens")
 
     def rows(count: int) -> list[Example]:
         response = np.arange(length) >= length // 2
         return [Example(ids, response) for ids in rng.integers(0, VOCABULARY, (count, length))]
 
-    before = resident_mb()
     torch.manual_seed(torch_seed(0, "growth weights"))
     config = LlamaConfig(
         vocab_size=VOCABULARY,
@@ -52,8 +47,7 @@ def measure(sources: int, length: int, width: int) -> dict:
         max_position_embeddings=length,
         tie_word_embeddings=True,
     )
-    model = LlamaForCausalLM(config)
-    loop = ScaleBiO(
+    settings = ScaleBiO(
         kind="scalebio",
         steps=10**6,
         ramp=0,
@@ -62,14 +56,31 @@ def measure(sources: int, length: int, width: int) -> dict:
         validation_batch=VALIDATION,
     )
     by_source = [rows(BATCH // sources) for _ in range(sources)]
-    run = Bilevel(model, by_source, rows(VALIDATION), loop, 0, length, Lisa(layers=2, interval=10**6))
-    seconds = []
-    for _ in range(WARM_UP + STEPS):
-        start = time.process_time()
-        run.step()
-        seconds.append(time.process_time() - start)
+    layers = Lisa(layers=2, interval=10**6)
+    return Bilevel(LlamaForCausalLM(config), by_source, rows(VALIDATION), settings, 0, length, layers)
+
+
+def measure(sources: int, length: int, width: int) -> dict:
+    """{cpu_seconds: the least of several warm steps, peak_mb: above the imports, parameters} of the loop itself.
+
+    The least, because what disturbs a measurement only ever adds to it.
+    """
+    import torch
+    import transformers  # noqa: F401 so that its import counts as one
+
+    torch.set_num_threads(1)
+    before = resident_mb()
+    run = make(sources, length, width)
+    seconds = [cpu_seconds(run) for _ in range(WARM_UP + STEPS)]
     return {
         "cpu_seconds": min(seconds[WARM_UP:]),
         "peak_mb": peak_mb() - before,
-        "parameters": model.num_parameters(),
+        "parameters": sum(parameter.numel() for parameter in run.u.parameters),
     }
+
+
+def cpu_seconds(run) -> float:
+    """Processor time of one step of the loop."""
+    start = time.process_time()
+    run.step()
+    return time.process_time() - start
