@@ -91,3 +91,24 @@ def test_learning_weights_by_the_line_equals_one_process(tiny, tmp_path, nodes):
     one, many = (json.loads((tmp_path / out / "weights.json").read_text()) for out in ("one", "many"))
     assert one["provenance"]["world_size"] == 1 and many["provenance"]["world_size"] == 2
     assert many["weights"] == pytest.approx(one["weights"], abs=1e-5)
+
+
+@pytest.mark.slow
+def test_a_model_fine_tuned_in_parts_is_saved_whole(tiny, tmp_path):
+    from transformers import AutoModelForCausalLM
+
+    jobs.make_inputs(tiny, tmp_path)
+    lisa = {"layers": 1, "interval": 3}
+    jobs.run(jobs.finetune_command(tmp_path, tmp_path / "one", lisa=lisa))
+    launcher = ("env", *shlex.split(launch_line(sys.executable, processes=2)))
+    jobs.run(jobs.finetune_command(tmp_path, tmp_path / "two", "--shard", lisa=lisa), *launcher)
+    one, two = (AutoModelForCausalLM.from_pretrained(tmp_path / out / "model").state_dict() for out in ("one", "two"))
+    start = AutoModelForCausalLM.from_pretrained(tmp_path / "base").state_dict()
+    assert one.keys() == two.keys()
+    for name in one:
+        assert (one[name] - two[name]).abs().max() < 1e-5, name
+    assert any((one[name] - start[name]).abs().max() > 1e-3 for name in one)
+    layers = [
+        json.loads((tmp_path / out / "model" / "provenance.json").read_text())["layers"] for out in ("one", "two")
+    ]
+    assert layers[0] == layers[1] and layers[0]
