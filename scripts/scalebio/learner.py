@@ -32,13 +32,8 @@ class Learner:
         free_states: bool = True,
         loss: Callable[[torch.nn.Module], torch.nn.Module] = ResponseLoss,
     ):
-        self.name, self.collate, self.parallel, self.lisa, self.free_states = (
-            name,
-            collate,
-            parallel,
-            layers,
-            free_states,
-        )
+        self.name, self.collate, self.parallel = name, collate, parallel
+        self.lisa, self.free_states = layers, free_states
         self.loss = parallel.prepare(loss(model))
         # `_backward` keeps what ResponseLoss asks for; a class of its own may do something with the objective.
         self.loss.in_place = type(self.loss) is ResponseLoss

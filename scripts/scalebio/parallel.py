@@ -89,10 +89,9 @@ class Parallel:
         """Switch dropout on or off, and layers to recompute if they should."""
         module.train(dropout)
         if self.recompute:
+            # Of the layer alone, which reads it to see whether to recompute; not of its parts, which would drop out.
             for layer in lisa.find_layers(module):
-                layer.training = (
-                    True  # of the layer alone, which reads it to see whether to recompute; not of its parts
-                )
+                layer.training = True
 
     def autocast(self):
         """Context of a forward pass; a sharded module casts by itself."""
