@@ -8,7 +8,7 @@ from clones import new_clone
 
 from scalebio.statistics import exceeds_spread
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("demo")]
+pytestmark = pytest.mark.slow
 NEEDED = ["sums", "spelling", "complex"]
 NOISE = ["noise_0", "noise_20", "noise_40", "noise_60", "noise_80", "noise_100"]
 
