@@ -3,7 +3,6 @@
 Settings: run (a label), finetuning (the study's section), seed, max_length, lisa.
 """
 
-import shutil
 from pathlib import Path
 
 from scalebio.cli import first_process, run, training_parser
@@ -67,12 +66,13 @@ def main() -> None:
             progress(seen["step"] + 1, steps, f"loss {seen['loss']:.3f}", seen["tokens"])
 
     checkpoints.run(job, kept, report)
-    parameters = job.learner.whole_parameters()
+    # A model in parts is put together by all processes; otherwise `model` itself was trained.
+    parameters = job.learner.whole_parameters() if parallel.shard else None
     if not first_process():
         return
-    if parallel.shard:
+    if parameters:
         model, _ = base_models.load(Path(arguments.model).parent)
-    base_models.fill(model, parameters)
+        base_models.fill(model, parameters)
     with replacing(arguments.training) as temporary:
         pd.DataFrame(job.rows).to_parquet(temporary, index=False)
     with replacing(Path(arguments.output).parent) as temporary:
@@ -82,8 +82,7 @@ def main() -> None:
         facts = provenance(settings, inputs, tokenizer, device=str(parallel.device), world_size=parallel.world)
         made = {"weights": weights, "layers": job.drawn, "provenance": facts}
         write_json(temporary / Path(arguments.output).name, made)
-    if arguments.checkpoints:
-        shutil.rmtree(arguments.checkpoints, ignore_errors=True)
+    kept.remove()
 
 
 if __name__ == "__main__":

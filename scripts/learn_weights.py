@@ -4,7 +4,6 @@ Settings: experiment, method (name), settings (the method's section), seed, sour
 max_length, lisa.
 """
 
-import shutil
 from pathlib import Path
 
 from scalebio.cli import first_process, run, training_parser
@@ -91,8 +90,8 @@ def main() -> None:
             "provenance": provenance(settings, inputs, used.get("tokenizer"), **ran),
         },
     )
-    if arguments.checkpoints:
-        shutil.rmtree(arguments.checkpoints, ignore_errors=True)
+    if "parallel" in used:
+        problem.checkpoints.remove()
 
 
 if __name__ == "__main__":

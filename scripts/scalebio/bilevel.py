@@ -18,8 +18,6 @@ the official code does instead is in `semantics`. Sources: paper §2 and Algorit
 import copy
 import dataclasses
 import functools
-import resource
-import sys
 import time
 from collections.abc import Callable
 
@@ -33,6 +31,7 @@ from scalebio.config import Lisa, ScaleBiO
 from scalebio.errors import UserError
 from scalebio.learner import Learner
 from scalebio.losses import ResponseLoss
+from scalebio.memory import peak_resident_bytes
 from scalebio.parallel import Parallel
 from scalebio.semantics import resolve
 from scalebio.shares import reference_shares, training_shares
@@ -72,8 +71,7 @@ def peak_memory_gb() -> float:
     """Peak memory so far in GB: of the GPU where one is used, else resident memory of this process."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 1e9
-    # ru_maxrss is in kilobytes on Linux and in bytes on macOS.
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
+    return peak_resident_bytes() / 1e9
 
 
 def copy_state(source: torch.optim.Optimizer, target: torch.optim.Optimizer) -> None:

@@ -106,8 +106,7 @@ class Checkpoints:
         return final
 
     def remove(self) -> None:
-        """Remove them all: the run has its result."""
-        self.parallel.wait()
+        """Remove them all: the run has its result. The first process does so; the others need not wait for it."""
         if self.folder and self.parallel.rank == 0:
             shutil.rmtree(self.folder, ignore_errors=True)
 

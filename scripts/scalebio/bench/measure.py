@@ -6,8 +6,9 @@ exists; before that reading a minuscule model makes a step, so that what loads a
 """
 
 import resource
-import sys
 import time
+
+from scalebio.memory import peak_resident_bytes
 
 WARM_UP = 1
 
@@ -23,8 +24,7 @@ def resident_mb() -> float:
 
 def peak_mb() -> float:
     """Largest resident memory of this process so far, in MB."""
-    # ru_maxrss is in kilobytes on Linux and in bytes on macOS.
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+    return peak_resident_bytes() / 1e6
 
 
 def measure(shape: str, variant: str, first: int, count: int) -> dict:

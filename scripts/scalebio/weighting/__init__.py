@@ -71,6 +71,14 @@ class Outcome:
     extra: dict = field(default_factory=dict)
 
 
+def weight_rows(step: int, sources: list[str], weights) -> list[dict]:
+    """One row {step, source, quantity, value} for each source's weight."""
+    return [
+        {"step": step, "source": source, "quantity": "weight", "value": float(weight)}
+        for source, weight in zip(sources, weights, strict=True)
+    ]
+
+
 def learn(problem: Problem, settings, seed: int) -> Outcome:
     """Run the method that `settings.kind` names."""
     # Imported here because a method may need torch, and spelled out so that `dependencies` sees every file.

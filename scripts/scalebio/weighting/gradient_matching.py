@@ -5,7 +5,7 @@ import numpy as np
 from scalebio.bilevel import prune
 from scalebio.config import GradientMatching
 from scalebio.gradient_match import Average, Matcher
-from scalebio.weighting import Outcome, Problem
+from scalebio.weighting import Outcome, Problem, weight_rows
 
 
 def learn(problem: Problem, settings: GradientMatching, seed: int) -> Outcome:
@@ -37,9 +37,5 @@ def learn(problem: Problem, settings: GradientMatching, seed: int) -> Outcome:
         problem.progress(k + 1, settings.steps, f"largest weight {problem.sources[top]} {weights[top]:.3f}")
     final = np.mean(trajectory[len(trajectory) // 2 :], axis=0)
     named = [dict(zip(problem.sources, vector.tolist(), strict=True)) for vector in (final, weights)]
-    rows = [
-        {"step": step, "source": source, "quantity": "weight", "value": float(value)}
-        for step, vector in enumerate(trajectory)
-        for source, value in zip(problem.sources, vector, strict=True)
-    ]
+    rows = [row for step, vector in enumerate(trajectory) for row in weight_rows(step, problem.sources, vector)]
     return Outcome(prune(final, settings.prune_below), rows, {"final": named[0], "last": named[1]})

@@ -4,7 +4,7 @@ from scalebio import checkpoints
 from scalebio.bilevel import Bilevel, Step, prune
 from scalebio.config import ScaleBiO
 from scalebio.confirmation import confirm_run
-from scalebio.weighting import Outcome, Problem
+from scalebio.weighting import Outcome, Problem, weight_rows
 
 
 class Recorded:
@@ -83,14 +83,6 @@ def learn(problem: Problem, settings: ScaleBiO, seed: int) -> Outcome:
         }
         | confirm_run(problem, settings, seed, weights),
     )
-
-
-def weight_rows(step: int, sources: list[str], weights) -> list[dict]:
-    """One row {step, source, quantity, value} for each source's weight."""
-    return [
-        {"step": step, "source": source, "quantity": "weight", "value": float(weight)}
-        for source, weight in zip(sources, weights, strict=True)
-    ]
 
 
 def step_rows(step: Step, sources: list[str]) -> list[dict]:
