@@ -173,7 +173,7 @@ class Hardware(Strict):
         description="compute activations again in the backward pass instead of keeping them (activation checkpointing)",
     )
     micro_batch: PositiveInt | None = Field(
-        None, description="examples per forward pass and process; unset: a process's whole share at once"
+        None, description="examples per forward pass and process; unset: as many tokens as suit the device"
     )
 
     @model_validator(mode="after")
