@@ -11,7 +11,7 @@ from scalebio.cli import parser, run
 def main() -> None:
     """Evaluate and write metrics.json."""
     from scalebio import base_models, evaluation, records
-    from scalebio.config import Accuracy
+    from scalebio.config_evaluations import Accuracy
     from scalebio.files import write_json
     from scalebio.provenance import provenance
 

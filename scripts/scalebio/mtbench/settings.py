@@ -4,8 +4,9 @@ from typing import TypeVar
 
 from pydantic import Field, PositiveInt, ValidationError
 
-from scalebio.config import Count, Judge, MTBench, PackageFile, Strict
+from scalebio.config_evaluations import Judge, MTBench, MTBenchOrigin
 from scalebio.errors import UserError
+from scalebio.schema import Count, Strict
 
 Model = TypeVar("Model", bound=Strict)
 
@@ -25,18 +26,30 @@ class Answers(Strict):
     max_new_tokens: PositiveInt = Field(description="tokens per turn at most")
     batch: PositiveInt = Field(description="questions answered at a time")
     max_length: PositiveInt = Field(description="tokens of prompt and answer together")
+    engine: str = Field(description="as evaluations.mtbench.engine")
+    chat_template: str | None = Field(description="as evaluations.mtbench.chat_template")
 
 
 class Judgments(Strict):
     """Of mtbench_judgments.py."""
 
     judge: Judge = Field(description="who rates")
-    prompts: PackageFile = Field(description="the wheel with judge_prompts.jsonl")
+    data: list[MTBenchOrigin] = Field(description="where the judge's prompts lie, as evaluations.mtbench.data")
+
+
+class ScoredRun(Strict):
+    """Which method and seed a model of the judgments stands for."""
+
+    model_id: str = Field(description="as in the answers")
+    method: str = Field(description="weighting method")
+    seed: Count = Field(description="seed of the run")
 
 
 class Scores(Strict):
     """Of mtbench_scores.py."""
 
+    runs: list[ScoredRun] = Field(min_length=1, description="the models that are scored")
+    baseline: str = Field(description="method that the others are compared with")
     seed: Count = Field(0, description="for the bootstrap")
 
 

