@@ -216,3 +216,15 @@ def _origins(config: dict) -> Iterator[str]:
             yield f"models.{name}.path: there is no folder {path} (looked in {Path.cwd()})"
         if folder and model.get("hub") and not model.get("package"):
             yield f"models.{name}.package: missing; `offline_data` is set, so a package must stand in for `hub`"
+    yield from _mtbench_files(_mapping(_mapping(config.get("evaluations")).get("mtbench")))
+
+
+def _mtbench_files(mtbench: dict) -> Iterator[str]:
+    template = mtbench.get("chat_template")
+    if isinstance(template, str) and not Path(template).is_file():
+        yield f"evaluations.mtbench.chat_template: there is no file {template} (looked in {Path.cwd()})"
+    origins = mtbench.get("data")
+    for number, origin in enumerate(origins if isinstance(origins, list) else []):
+        folder = _mapping(origin).get("folder")
+        if isinstance(folder, str) and not Path(folder).is_dir():
+            yield f"evaluations.mtbench.data.{number}.folder: there is no folder {folder} (looked in {Path.cwd()})"

@@ -107,7 +107,10 @@ def as_json(**settings):
             value.model_dump(mode="json", exclude_none=True, exclude=hidden) if hasattr(value, "model_dump") else value
         )
 
-    return json.dumps({key: plain(value) for key, value in settings.items()}, sort_keys=True, ensure_ascii=False)
+    def plain_all(value):
+        return [plain(item) for item in value] if isinstance(value, list) else plain(value)
+
+    return json.dumps({key: plain_all(value) for key, value in settings.items()}, sort_keys=True, ensure_ascii=False)
 
 
 def experiment_of(wildcards):
@@ -144,6 +147,17 @@ def runs(*experiments, evaluation=None):
 def run_path(run, file):
     """Path of one result file of one run."""
     return f"{RESULTS}/{run['experiment']}/{run['model']}/{run['method']}/seed{run['seed']}/{file}"
+
+
+def model_id(experiment, model, method, seed):
+    """What the fine-tuned model of a run is called in answers and judgments."""
+    return f"{experiment}-{model}-{method}-seed{seed}"
+
+
+def baseline(experiment):
+    """The method that an experiment's others are compared with: equal weights, or else the first one."""
+    methods = STUDY.experiments[experiment].methods
+    return next((name for name in methods if STUDY.methods[name].kind == "uniform"), methods[0])
 
 
 def experiments_with(evaluation):

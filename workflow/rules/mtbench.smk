@@ -1,0 +1,132 @@
+# mtbench: the fine-tuned models of an experiment → answers to two-turn questions → ratings → scores and comparisons.
+# in: <run>/model/, pool   out: <run>/mtbench/answers.jsonl, <experiment>/mtbench/{questions,judgments}.jsonl,
+#                               <experiment>/mtbench/{scores,differences,repeats}.csv
+# One job judges all models of an experiment, so that a judge is started, and its prompts are read, once.
+
+MTBENCH = STUDY.evaluations.mtbench
+DOWNLOADS = f"{RESULTS}/downloads"
+IN_EXPERIMENT = f"{RESULTS}/{{experiment}}/mtbench"
+
+if MTBENCH:
+
+    rule mtbench_questions:
+        """The two-turn questions: MT-Bench's own 80, or questions in its format made from the test set."""
+        input:
+            code=code("mtbench_questions.py"),
+            test=f"{RESULTS}/{{experiment}}/pool/test.parquet",
+        output:
+            f"{IN_EXPERIMENT}/questions.jsonl",
+        log:
+            f"{LOGS}/mtbench_questions/{{experiment}}.log",
+        benchmark:
+            f"{BENCHMARKS}/mtbench_questions/{{experiment}}.tsv"
+        conda:
+            "../../envs/train.yaml"
+        threads: 1
+        resources:
+            mem_mb=2000,
+            runtime=30,
+        params:
+            launch=launcher,
+            downloads=DOWNLOADS,
+            settings=as_json(mtbench=MTBENCH, seed=0),
+        shell:
+            "{params.launch:q} {input.code[0]} --settings {params.settings:q} --test {input.test:q} "
+            "--downloads {params.downloads:q} --output {output:q} 2>&1 | tee -i {log:q}"
+
+    rule mtbench_answers:
+        """Two turns of answers by the fine-tuned model, through its own chat template."""
+        input:
+            code=code("mtbench_answers.py"),
+            model=f"{RESULTS}/{RUN}/model/provenance.json",
+            questions=f"{IN_EXPERIMENT}/questions.jsonl",
+            template=MTBENCH.chat_template or [],
+        output:
+            f"{RESULTS}/{RUN}/mtbench/answers.jsonl",
+        log:
+            f"{LOGS}/mtbench_answers/{RUN}.log",
+        benchmark:
+            f"{BENCHMARKS}/mtbench_answers/{RUN}.tsv"
+        conda:
+            "../../envs/train.yaml"
+        threads: 1
+        resources:
+            mem_mb=memory_mb,
+            runtime=12 * 60,
+        params:
+            launch=launcher,
+            model=subpath(input.model, parent=True),
+            journal=f"{RESULTS}/{RUN}/mtbench/answers.journal",
+            settings=lambda w: as_json(
+                max_new_tokens=MTBENCH.max_new_tokens,
+                batch=MTBENCH.batch,
+                max_length=MTBENCH.max_length or model_of(w).max_length,
+                engine=MTBENCH.engine,
+                chat_template=MTBENCH.chat_template,
+                seed=int(w.seed),
+                model_id=model_id(w.experiment, w.model, w.method, w.seed),
+            ),
+        shell:
+            "{params.launch:q} {input.code[0]} --settings {params.settings:q} --model {params.model:q} "
+            "--questions {input.questions:q} --journal {params.journal:q} --output {output:q} 2>&1 | tee -i {log:q}"
+
+    rule mtbench_judgments:
+        """Ratings of all models' answers by the study's judge, over HTTP."""
+        input:
+            code=code("mtbench_judgments.py"),
+            questions=f"{IN_EXPERIMENT}/questions.jsonl",
+            answers=lambda w: [run_path(run, "mtbench/answers.jsonl") for run in runs(w.experiment)],
+        output:
+            f"{IN_EXPERIMENT}/judgments.jsonl",
+        log:
+            f"{LOGS}/mtbench_judgments/{{experiment}}.log",
+        benchmark:
+            f"{BENCHMARKS}/mtbench_judgments/{{experiment}}.tsv"
+        conda:
+            "../../envs/train.yaml"
+        threads: 1
+        resources:
+            mem_mb=2000,
+            runtime=12 * 60,
+        params:
+            launch=launcher,
+            downloads=DOWNLOADS,
+            # Outlives a failed job and a deleted result: what has been paid for is not asked again.
+            journal=f"{IN_EXPERIMENT}/judgments.journal",
+            settings=as_json(judge=MTBENCH.judge, data=MTBENCH.data),
+        shell:
+            "{params.launch:q} {input.code[0]} --settings {params.settings:q} --questions {input.questions:q} "
+            "--answers {input.answers:q} --downloads {params.downloads:q} --journal {params.journal:q} "
+            "--output {output:q} 2>&1 | tee -i {log:q}"
+
+    rule mtbench_scores:
+        """Mean ratings and paired differences between methods, with intervals; failures counted."""
+        input:
+            code=code("mtbench_scores.py"),
+            judgments=f"{IN_EXPERIMENT}/judgments.jsonl",
+        output:
+            scores=f"{IN_EXPERIMENT}/scores.csv",
+            differences=f"{IN_EXPERIMENT}/differences.csv",
+        log:
+            f"{LOGS}/mtbench_scores/{{experiment}}.log",
+        benchmark:
+            f"{BENCHMARKS}/mtbench_scores/{{experiment}}.tsv"
+        conda:
+            "../../envs/plot.yaml"
+        threads: 1
+        resources:
+            mem_mb=2000,
+            runtime=30,
+        params:
+            launch=launcher,
+            settings=lambda w: as_json(
+                runs=[
+                    {"model_id": model_id(**run), "method": run["method"], "seed": run["seed"]}
+                    for run in runs(w.experiment)
+                ],
+                baseline=baseline(w.experiment),
+                seed=0,
+            ),
+        shell:
+            "{params.launch:q} {input.code[0]} --settings {params.settings:q} --judgments {input.judgments:q} "
+            "--scores {output.scores:q} --differences {output.differences:q} 2>&1 | tee -i {log:q}"
