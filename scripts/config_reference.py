@@ -151,7 +151,9 @@ def inner_models(field: FieldInfo, path: str) -> list[tuple[str, type[BaseModel]
     """The models that a field may hold, directly or by name, each with its dotted path."""
     found = []
     for member in members(field.annotation):
-        if typing.get_origin(member) is dict:
+        if typing.get_origin(member) is list:
+            found += [(f"{path}.<number>", inner) for inner in members(typing.get_args(member)[0]) if is_model(inner)]
+        elif typing.get_origin(member) is dict:
             found += [(f"{path}.<name>", inner) for inner in members(typing.get_args(member)[1]) if is_model(inner)]
         elif is_model(member):
             found.append((path, member))
@@ -174,7 +176,7 @@ def section(path: str, model: type[BaseModel], done: dict[type[BaseModel], str])
             if inner in done:
                 annotation = f"mapping, as `{done[inner]}`"
         if name == "kind" and not meaning:
-            meaning = "selects this section" if len(choices) == 1 else "which of the two"
+            meaning = "selects this section" if len(choices) == 1 else "which of these"
         lines.append(f"| `{name}` | {annotation} | {default_in_words(field)} | {meaning} |")
         below += [pair for pair in inside if pair[1] not in done]
     lines.append("")
