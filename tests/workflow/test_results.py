@@ -47,9 +47,13 @@ def test_every_promised_file_exists_and_is_not_empty(finished):
 
 def test_mtbench_files_exist(finished, with_mtbench):
     results = finished.results()
-    names = ["answers.jsonl", "judgments.jsonl", "scores.csv"]
-    expected = [f"{path}/mtbench/{name}" for path in RUNS.values() for name in names]
-    expected += [f"results/small/{name}" for name in ("tables/mtbench.csv", "tables/mtbench.md", "figures/mtbench.png")]
+    expected = [f"{path}/mtbench/answers.jsonl" for path in RUNS.values()]
+    names = ["questions.jsonl", "judgments.jsonl", "scores.csv", "differences.csv"]
+    expected += [f"results/small/sums/mtbench/{name}" for name in names]
+    for name in ("mtbench", "mtbench_differences"):
+        expected += [
+            f"results/small/{file}" for file in (f"tables/{name}.csv", f"tables/{name}.md", f"figures/{name}.png")
+        ]
     assert [path for path in expected if not results.get(path)] == []
 
 
@@ -133,12 +137,14 @@ def test_vector_and_raster_figures_are_what_they_say(finished):
 
 def test_the_offline_judge_is_labelled_wherever_it_shows(finished, with_mtbench):
     assert "not an LLM" in LABEL
-    for path in RUNS.values():
-        rows = (finished.path / path / "mtbench/judgments.jsonl").read_text(encoding="utf-8").splitlines()
-        assert rows and all(json.loads(row)["judge"][0] == LABEL for row in rows)
-        assert set(pd.read_csv(finished.path / path / "mtbench/scores.csv")["judge"]) == {LABEL}
-    assert set(pd.read_csv(finished.path / "results/small/tables/mtbench.csv")["judge"]) == {LABEL}
-    assert LABEL in (finished.path / "results/small/tables/mtbench.md").read_text(encoding="utf-8")
+    folder, tables = finished.path / "results/small/sums/mtbench", finished.path / "results/small/tables"
+    rows = [json.loads(row) for row in (folder / "judgments.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert rows and {row["judge"][0] for row in rows} == {LABEL}
+    assert len({row["model"] for row in rows}) == len(RUNS)
+    for path in [folder / "scores.csv", folder / "differences.csv", *tables.glob("mtbench*.csv")]:
+        assert set(pd.read_csv(path)["judge"]) == {LABEL}, path
+    for path in tables.glob("mtbench*.md"):
+        assert LABEL in path.read_text(encoding="utf-8"), path
 
 
 def test_every_job_left_a_log_and_a_benchmark(finished):
