@@ -11,6 +11,9 @@ from scalebio.mtbench import questions
 from scalebio.records import Record
 
 
+REFERENCES = "reference_answer/gpt-4.jsonl"
+
+
 def record(row, category="sum", prompt=None, source="arithmetic"):
     messages = [
         {"role": "system", "content": "be brief"},
@@ -21,7 +24,7 @@ def record(row, category="sum", prompt=None, source="arithmetic"):
 
 
 def test_the_real_80(mt_bench_file):
-    asked = questions.from_package(mt_bench_file("question.jsonl"), mt_bench_file(questions.REFERENCE_FILE))
+    asked = questions.mt_bench(mt_bench_file("question.jsonl"), mt_bench_file(REFERENCES), "gpt-4")
     assert [q["question_id"] for q in asked] == list(range(81, 161))
     assert set(Counter(q["category"] for q in asked).values()) == {10}
     with_reference = {q["category"] for q in asked if "reference" in q}
@@ -30,6 +33,11 @@ def test_the_real_80(mt_bench_file):
     assert all(len(q["turns"]) == 2 and q["set"] == questions.MT_BENCH for q in asked)
     # The judge's reference, not the annotators' note "Area is 3" in the question file.
     assert asked[30]["reference"][0].startswith("To find the area of the triangle")
+
+
+def test_other_references_are_part_of_the_set_s_name(mt_bench_file):
+    files = mt_bench_file("question.jsonl"), mt_bench_file(REFERENCES)
+    assert questions.mt_bench(*files, "gpt-4-0125-preview")[0]["set"] == "MT-Bench 80, gpt-4-0125-preview references"
 
 
 @pytest.mark.parametrize("name", ["question.jsonl", "judge_prompts.jsonl", "reference_answer/gpt-4.jsonl"])
@@ -43,7 +51,7 @@ def test_another_question_file_is_refused(mt_bench_file, tmp_path):
     some = tmp_path / "question.jsonl"
     write_jsonl(some, read_jsonl(mt_bench_file("question.jsonl"))[:79])
     with pytest.raises(UserError, match="expected the 80 MT-Bench questions.*found 79"):
-        questions.from_package(some, mt_bench_file(questions.REFERENCE_FILE))
+        questions.mt_bench(some, mt_bench_file(REFERENCES), "gpt-4")
 
 
 def test_questions_from_test_rows(capsys):
