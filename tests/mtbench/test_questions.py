@@ -10,7 +10,6 @@ from scalebio.files import read_jsonl, write_jsonl
 from scalebio.mtbench import questions
 from scalebio.records import Record
 
-
 REFERENCES = "reference_answer/gpt-4.jsonl"
 
 
