@@ -133,6 +133,13 @@ def test_double_or_no_judgments_are_refused():
         scores.table([], 0)
 
 
+def test_judgments_of_an_older_form_are_named():
+    old = judgment(1, 2, 5)
+    del old["repeat"], old["cut"]
+    with pytest.raises(UserError, match="Judgment 2 has no cut, repeat"):
+        scores.table([judgment(1, 1, 5), old], 0)
+
+
 def test_runs_and_judgments_must_be_of_the_same_models():
     rows = [judgment(1, 1, 5), judgment(1, 1, 5, model="n")]
     with pytest.raises(UserError, match="The judgments have none of o"):

@@ -21,6 +21,7 @@ LABELS = ["judge", "judge_note", "questions", "prompts_sha256"]
 COLUMNS += LABELS
 REPEAT_COLUMNS = ["method", "seed", "repeats", "score", "low", "high", "judge_sd", "n", "failed", "judge", "judge_note"]
 REPEAT_COLUMNS += ["questions"]
+FIELDS = {"model", "question_id", "category", "turn", "repeat", "score", "cut", *LABELS}
 ALL, BOTH = "all", "both"
 DRAWS = 4000
 # A bootstrap cannot leave the range of its values, and five questions point the same way by chance in 2/2⁵ = 6 % of
@@ -92,22 +93,16 @@ def by_repeats(judgments: list[dict], runs: Sequence[Judged], seed: int) -> pd.D
 def checked(judgments: list[dict]) -> pd.DataFrame:
     """`judgments` as a table: models as they come, then by question, turn and repeat; `judge` is the judge's id.
 
-    Raises UserError where there are none, where an answer has two ratings for the same repeat, or for rows of more
-    than one judge, prompt file or question set, which have no common mean.
+    Raises UserError where there are none or one lacks a field, where an answer has two ratings for the same repeat, or
+    for rows of more than one judge, prompt file or question set, which have no common mean.
     """
     if not judgments:
         raise UserError("There are no judgments to score. Judge the answers anew.")
-    data = pd.DataFrame(
-        {
-            "model": [row["model"] for row in judgments],
-            "judge": [row["judge"][0] for row in judgments],
-            **{
-                name: [row[name] for row in judgments]
-                for name in ("question_id", "turn", "repeat", "score", "category")
-            },
-            **{name: [row[name] for row in judgments] for name in ("cut", "questions", "prompts_sha256", "judge_note")},
-        }
-    )
+    for number, row in enumerate(judgments, 1):
+        if missing := FIELDS - row.keys():
+            raise UserError(f"Judgment {number} has no {', '.join(sorted(missing))}. Judge the answers anew.")
+    data = pd.DataFrame({field: [row[field] for row in judgments] for field in sorted(FIELDS)})
+    data["judge"] = [judge for judge, _prompt in data["judge"]]
     for name, what in {"judge": "judge", "prompts_sha256": "prompt file", "questions": "question set"}.items():
         if data[name].nunique() > 1:
             found = ", ".join(sorted(data[name].unique()))
