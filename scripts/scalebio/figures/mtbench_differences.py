@@ -103,5 +103,5 @@ def draw(table: pd.DataFrame, settings: dict) -> Figure:
     drawn += " Too few questions have no bar." if bare else ""
     title = f"{compared[0]}: difference by category" if len(panels) == 1 else "Difference to the baseline by category"
     entries = [(house.marker(colour, shape), method) for method, (colour, shape) in styles.items()]
-    entries.append((Patch(color=BAND, linewidth=0), "below the smallest visible (80% power)"))
+    entries.append((Patch(color=BAND, linewidth=0), "seen with < 80% power"))
     return house.finish(figure, settings, title, f"{judge}{drawn}{house.SCALES * (len(panels) > 1)}", entries)
