@@ -3,8 +3,9 @@
     draw_figure.py NAME --table TABLE.csv --settings JSON --pdf OUT.pdf --png OUT.png
 
 NAME (its table): weights (trajectories), final_weights (weights), test_loss (test_loss), training_curves
-(training_curves), mtbench (mtbench), mixtures (mixtures), hypergradient, semantics and growth
-(results/<name>/<name>.csv), bench (results/bench/step.csv).
+(training_curves), mtbench and mtbench_radar (mtbench), mtbench_differences (mtbench_differences), mtbench_repeats
+(mtbench_repeats), mixtures (mixtures), hypergradient, semantics and growth (results/<name>/<name>.csv), bench
+(results/bench/step.csv).
 
 Settings:
     {"study": "demo", "experiment": "denoising", "sources": [order], "corruption": {SOURCE: RATE} | null,
@@ -33,7 +34,7 @@ def main() -> None:
 
     # By name, so that a figure depends on its own module only and editing one redraws one.
     module = importlib.import_module(f"scalebio.figures.{arguments.name}")
-    table = tidy.read_csv(arguments.table, module.COLUMNS)
+    table = tidy.read_csv(arguments.table, module.COLUMNS, text=getattr(module, "TEXT", ()))
     with house.style():
         house.save(module.draw(table, arguments.settings), arguments.pdf, arguments.png)
 

@@ -1,29 +1,41 @@
-"""Turn judgments into scores by category and turn, with 95 % intervals over questions.
+"""Turn the judgments of an experiment into scores with 95 % intervals and into differences between methods.
 
---settings: {"seed": 0}; judge and question set are read from the judgments, so that they cannot be mislabelled.
+--settings: {"runs": [{"model_id": "x-tiny-uniform-seed0", "method": "uniform", "seed": 0}, ...], "baseline": "uniform",
+"seed": 0}; judge and question set are read from the judgments, so that they cannot be mislabelled.
 """
 
 from pathlib import Path
 
 from scalebio.cli import parser, run
 from scalebio.files import read_jsonl, replacing
-from scalebio.mtbench import scores
+from scalebio.mtbench import comparisons, scores
 from scalebio.mtbench.settings import Scores, checked
 
 
 def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--judgments", type=Path, required=True, help="judgments.jsonl")
-    arguments.add_argument("--output", type=Path, required=True, help="scores.csv")
+    arguments.add_argument("--scores", type=Path, required=True, help="scores.csv to write")
+    arguments.add_argument("--differences", type=Path, required=True, help="differences.csv to write")
     given = arguments.parse_args()
     settings = checked(Scores, given.settings)
-    table = scores.table(read_jsonl(given.judgments), settings.seed)
-    with replacing(given.output) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.6g")
-    both = table[(table["category"] == scores.ALL) & (table["turn"] == scores.BOTH)].iloc[0]
+    judgments = read_jsonl(given.judgments)
+    runs = [scores.Judged(run.model_id, run.method, run.seed) for run in settings.runs]
+    differences = comparisons.table(judgments, runs, settings.baseline, settings.seed)
+    table = scores.table(judgments, settings.seed)
+    for path, frame in ((given.scores, table), (given.differences, differences)):
+        with replacing(path) as temporary:
+            frame.to_csv(temporary, index=False, float_format="%.6g")
+    for row in table[(table["category"] == scores.ALL) & (table["turn"] == scores.BOTH)].itertuples():
+        print(
+            f"{row.model}: score {row.score:.2f} ({row.low:.2f} to {row.high:.2f}), {row.n} ratings, {row.failed} failed"
+        )
+    for row in differences[(differences["category"] == scores.ALL) & (differences["seed"] == scores.ALL)].itertuples():
+        what = f"{row.method} minus {row.baseline}" if row.comparison == comparisons.METHOD else row.comparison
+        print(f"{what}: {row.difference:+.2f} ({row.low:+.2f} to {row.high:+.2f}), {row.verdict}")
+    first = table.iloc[0]
     print(
-        f"score {both['score']:.2f} ({both['low']:.2f} to {both['high']:.2f}), {both['n']} ratings, "
-        f"{both['failed']} failed; judge: {both['judge']}; questions: {both['questions']}"
+        f"judge: {first['judge']}{f' ({note})' if (note := first['judge_note']) else ''}; questions: {first['questions']}"
     )
 
 

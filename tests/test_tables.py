@@ -10,7 +10,9 @@ import pytest
 from figures import synthetic
 
 from scalebio.errors import UserError
+from scalebio.mtbench import comparisons, scores
 from scalebio.tables import inputs, runs, summary, tidy
+from scalebio.tables.judged import LOADERS
 from scalebio.tables.runs import Run
 
 A0, A1 = Run("x", "scalebio", 0), Run("x", "scalebio", 1)
@@ -22,7 +24,13 @@ MIXED = {"asked": 0.5, "rows": 6, "share": 0.6, "tokens": 70, "token_share": 0.7
 def study(tmp_path_factory):
     """Settings of a made-up study with files of every kind."""
     experiments = {
-        "noise": {"sources": ["a", "b"], "corruption": {"b": 0.5}, "accuracy": True, "categories": ["math", "writing"]},
+        "noise": {
+            "sources": ["a", "b"],
+            "corruption": {"b": 0.5},
+            "accuracy": True,
+            "categories": ["math", "writing"],
+            "repeats": 2,
+        },
         "plain": {"sources": ["c", "d", "e"], "expected": {"c": 0.7, "d": 0.3}, "categories": ["math"]},
     }
     return synthetic.make_study(tmp_path_factory.mktemp("runs"), experiments, steps=30)
@@ -163,13 +171,79 @@ def test_summary_shows_names_literally():
     frame = runs.weights([(A0, {"weights": {"a|b_$x$ <i>": 0.9, "tick`ed": 0.1}})], {})
     text = summary.weights(frame)
     assert r"| `a\|b_$x$ <i>` |" in text and "| `` tick`ed `` |" in text
+    assert summary.name("two\nlines") == "`two lines`"
 
 
-@pytest.mark.parametrize("name", ["trajectories", "weights", "test_loss", "training_curves", "mtbench", "mixtures"])
+BY_RUN = ["trajectories", "weights", "test_loss", "training_curves", "mtbench", "mixtures"]
+
+
+@pytest.mark.parametrize("name", BY_RUN)
 def test_every_table_from_files(study, name):
     frame = inputs.build(name, study)
     assert set(frame["seed"]) == {0, 1, 2} and not frame.duplicated().any()
     assert summary.render(name, frame).startswith("# ")
+
+
+def test_scores_stand_beside_the_method_and_seed_of_their_model(study):
+    frame = inputs.build("mtbench", study)
+    assert frame.columns.tolist() == [*runs.IDENTITY, *scores.COLUMNS]
+    assert set(zip(frame["experiment"], frame["method"], frame["seed"], frame["model"], strict=True)) == {
+        (x, method, seed, f"{x}-{method}-seed{seed}")
+        for x in ("noise", "plain")
+        for method in synthetic.METHODS
+        for seed in (0, 1, 2)
+    }
+    own = tidy.read_csv(study["experiments"]["plain"]["scores"], scores.COLUMNS)
+    pd.testing.assert_frame_equal(
+        frame[frame["experiment"] == "plain"][scores.COLUMNS].reset_index(drop=True), own, check_dtype=False
+    )
+
+
+def test_differences_and_repeats_of_all_experiments(study):
+    frame = inputs.build("mtbench_differences", study)
+    assert frame.columns.tolist() == ["experiment", *comparisons.COLUMNS] and set(frame["seed"]) == {
+        "all",
+        "0",
+        "1",
+        "2",
+    }
+    assert set(frame[frame["experiment"] == "plain"]["verdict"]) >= {"unknown: judged once"}
+    frame = inputs.build("mtbench_repeats", study)
+    assert frame.columns.tolist() == ["experiment", *scores.REPEAT_COLUMNS]
+    assert frame.groupby("experiment")["repeats"].max().to_dict() == {"noise": 2, "plain": 1}
+
+
+def test_the_summaries_of_ratings_name_judge_note_failures_and_verdicts(study):
+    text = {name: summary.render(name, inputs.build(name, study)) for name in LOADERS}
+    for name in LOADERS:
+        assert text[name].count(f"judge: `{synthetic.JUDGE}`") == 2 and text[name].count(f"`{synthetic.NOTE}`") == 2
+    # Ten questions, three seeds, two repeats, two turns; question 3 has no readable rating in turn 2; question 4 is cut.
+    (line,) = [row for row in text["mtbench"].splitlines() if row.startswith("| `math` | both | `uniform` |")][:1]
+    assert line.endswith("| 114 | 6 | 12 | 3 | 2 |")
+    lines = text["mtbench_differences"].splitlines()
+    assert any(row.startswith("| `scalebio` − `uniform` | `all` | +") and "| better |" in row for row in lines)
+    assert sum(row.startswith("| judge noise | `all` | – | – | 0 | – | unknown: judged once |") for row in lines) == 1
+    assert sum(row.startswith("| `scalebio` | 2 |") for row in text["mtbench_repeats"].splitlines()) == 1
+
+
+def test_the_judges_scatter_of_a_mean_over_seeds_by_hand():
+    rows = [
+        {
+            "experiment": "x",
+            "method": "m",
+            "seed": seed,
+            "model": f"m{seed}",
+            "category": "all",
+            "turn": "both",
+            "score": 5.0,
+        }
+        | {"low": 4.0, "high": 6.0, "n": 10, "failed": 0, "cut": 0, "repeats": 2, "judge_sd": deviation}
+        | {"judge": "j", "judge_note": "", "questions": "q", "prompts_sha256": "p"}
+        for seed, deviation in enumerate([0.3, 0.4])
+    ]
+    # The mean of two scores: √(0.3² + 0.4²) / 2 = 0.25.
+    assert "| – | 0.25 | 20 | 0 | 0 | 2 | 2 |" in summary.mtbench(pd.DataFrame(rows))
+    assert "| 4.00 … 6.00 | 0.30 | 10 | 0 | 0 | 1 | 2 |" in summary.mtbench(pd.DataFrame(rows[:1]))
 
 
 def test_entry_point_writes_both_files(study, tmp_path, root):
@@ -218,14 +292,42 @@ def test_only_empty_trajectories_make_no_table(tmp_path):
         ("mixtures", "mixture", '{"sources": {}}', "mixture: no key truncated"),
         ("mixtures", "mixture", '{"sources": {"a": {"asked": 1}}, "truncated": {}}', "sources.a has no rows, share"),
         ("mixtures", "mixture", json.dumps({"sources": {"a": MIXED}, "truncated": {}}), "mixture: truncated has no a"),
-        ("mtbench", "scores", "category,turn\n", "scores: no column score"),
-        ("mtbench", "scores", "", "scores: not a readable CSV file"),
     ],
 )
 def test_malformed_files_are_named(tmp_path, table, key, text, message):
     (tmp_path / key).write_text(text)
     with pytest.raises(UserError, match=message):
         inputs.build(table, one(key, tmp_path / key))
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "text", "message"),
+    [
+        ("mtbench", "scores", "category,turn\n", "scores: no column model, score"),
+        ("mtbench", "scores", "", "scores: not a readable CSV file"),
+        ("mtbench_differences", "differences", "method\n", "differences: no column comparison, baseline"),
+        ("mtbench_repeats", "judgments", "{\n", "judgments, line 1: not valid JSON"),
+        ("mtbench_repeats", "judgments", "", "no judgments to score"),
+        ("mtbench_repeats", "judgments", "{}\n", "Judgment 1 has no category, cut, judge"),
+        ("mtbench_repeats", "judgments", None, "judgments: no such file"),
+    ],
+)
+def test_malformed_files_of_an_experiment_are_named(tmp_path, table, key, text, message):
+    if text is not None:
+        (tmp_path / key).write_text(text)
+    with pytest.raises(UserError, match=message):
+        inputs.build(table, {"experiments": {"x": {"runs": [], key: str(tmp_path / key)}}})
+
+
+def test_scores_of_other_models_than_the_runs_are_named(study):
+    facts = study["experiments"]["noise"]
+    fewer = {"noise": facts | {"runs": facts["runs"][1:]}}
+    with pytest.raises(UserError, match="scores of noise: noise-uniform-seed0 stands in the scores or among the runs"):
+        inputs.build("mtbench", {"experiments": fewer})
+    with pytest.raises(UserError, match="No run names the judged noise-uniform-seed0"):
+        inputs.build("mtbench_repeats", {"experiments": fewer})
+    with pytest.raises(UserError, match="no experiment names a file for the table mtbench"):
+        inputs.build("mtbench", {"experiments": {"x": {"sources": ["a"]}}})
 
 
 def test_settings_without_files_or_with_a_run_twice(study):

@@ -6,8 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from scalebio.mtbench import comparisons, scores
+
 METHODS = ("uniform", "scalebio")
 JUDGE = "offline-reference-judge (not an LLM)"
+NOTE = "gpt-4 has no date in its id"
 QUESTIONS = "made from the experiment's test rows"
 
 
@@ -65,17 +68,32 @@ def make_run(folder: Path, identity: dict, sources: list[str], target: np.ndarra
     }
 
 
-def make_scores(path: Path, categories: list[str], method: str, seed: int) -> str:
-    """Write one scores.csv: two turns and both, by category and overall."""
-    rng = np.random.default_rng([seed, method == "uniform"])
-    rows = []
-    for category in ["all", *categories]:
-        for turn in ("1", "2", "both"):
-            score = float(np.clip(4 + 2 * (method != "uniform") - 0.7 * (turn == "2") + 0.8 * rng.normal(), 1, 10))
-            rows.append([category, turn, score, max(1, score - 1.2), min(10, score + 1.2), 10, 0, JUDGE, QUESTIONS])
-    columns = ["category", "turn", "score", "low", "high", "n", "failed", "judge", "questions"]
-    pd.DataFrame(rows, columns=columns).to_csv(path, index=False)
-    return str(path)
+def make_judgments(path: Path, experiment: str, runs: list[dict], categories: list[str], repeats: int) -> dict:
+    """Write the judgments of an experiment and what is made from them; its entry for the settings of make_table.py."""
+    rng = np.random.default_rng([len(runs), len(categories)])
+    count = 10 * len(categories)
+    hard = rng.normal(5, 1.5, size=count)
+    rows, judged = [], []
+    for number, run in enumerate(runs):
+        model = f"{experiment}-{run['method']}-seed{run['seed']}"
+        judged.append(scores.Judged(model, run["method"], run["seed"]))
+        heart = hard + 1.2 * (run["method"] != "uniform") + 0.3 * number + rng.normal(0, 1, size=count)
+        for repeat in range(1, repeats + 1):
+            for question in range(count):
+                for turn in (1, 2):
+                    rating = int(np.clip(round(heart[question] - 0.7 * turn + rng.normal(0, 0.8)), 1, 10))
+                    unreadable, cut = question == 3 and turn == 2, question == 4
+                    rows.append(
+                        {"question_id": question, "turn": turn, "model": model, "repeat": repeat, "judge": [JUDGE, "p"],
+                         "score": -1 if unreadable else rating, "category": categories[question // 10], "cut": 90 * cut,
+                         "judge_note": NOTE, "questions": QUESTIONS, "prompts_sha256": "p"}
+                    )  # fmt: skip
+    path.mkdir(parents=True, exist_ok=True)
+    (path / "judgments.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    scores.table(rows, 0).to_csv(path / "scores.csv", index=False)
+    comparisons.table(rows, judged, judged[0].method, 0).to_csv(path / "differences.csv", index=False)
+    files = {"scores": "scores.csv", "differences": "differences.csv", "judgments": "judgments.jsonl"}
+    return {"runs": [run._asdict() for run in judged]} | {kind: str(path / name) for kind, name in files.items()}
 
 
 def make_study(
@@ -83,9 +101,11 @@ def make_study(
 ) -> dict:
     """Write the runs of a whole study and return the settings for make_table.py.
 
-    `experiments`: name → {"sources", "corruption", "expected", "accuracy": bool, "categories": [...] or none}.
+    `experiments`: name → {"sources", "corruption", "expected", "accuracy": bool, "categories": [...] or none, and
+    "repeats" of the judge}.
     """
-    entries = []
+    entries, kept = [], ("sources", "corruption", "expected")
+    facts_of = {name: {key: facts.get(key) for key in kept} for name, facts in experiments.items()}
     for experiment, facts in experiments.items():
         sources = facts["sources"]
         truth = facts.get("expected") or {sources[0]: 1.0}
@@ -95,8 +115,9 @@ def make_study(
                 where = folder / experiment / method / f"seed{seed}"
                 identity = {"experiment": experiment, "model": "tiny", "method": method, "seed": seed}
                 run = make_run(where, identity, sources, target, steps, facts.get("accuracy", False))
-                if facts.get("categories"):
-                    run["scores"] = make_scores(where / "scores.csv", facts["categories"], method, seed)
                 entries.append(run)
-    kept = ("sources", "corruption", "expected")
-    return {"runs": entries, "experiments": {name: {k: f.get(k) for k in kept} for name, f in experiments.items()}}
+        if facts.get("categories"):
+            own = [run for run in entries if run["experiment"] == experiment]
+            where = folder / experiment / "mtbench"
+            facts_of[experiment] |= make_judgments(where, experiment, own, facts["categories"], facts.get("repeats", 1))
+    return {"runs": entries, "experiments": facts_of}

@@ -17,6 +17,8 @@ from scalebio.tables import inputs, tidy
 pytestmark = pytest.mark.filterwarnings("error")
 
 TABLE_OF = {"weights": "trajectories", "final_weights": "weights"}
+JUDGED = {"mtbench": "mtbench", "mtbench_radar": "mtbench", "mtbench_differences": "mtbench_differences"}
+JUDGED |= {"mtbench_repeats": "mtbench_repeats"}
 NOISE = {f"noise_{rate}": rate / 100 for rate in (0, 20, 40, 60, 80, 100)}
 LANGUAGES = ["de", "en", "es", "fr", "ja", "pl"]
 # Names that matplotlib would read as formulas or hide, and long ones.
@@ -39,7 +41,8 @@ STUDIES = {
                 "sources": ["sorting", "arithmetic", "reversal", "dates", "spelling", "counting"],
                 "expected": {"sorting": 0.6, "arithmetic": 0.4},
                 "accuracy": True,
-                "categories": ["sorting", "arithmetic"],
+                "categories": ["sorting", "arithmetic", "dates"],
+                "repeats": 3,
             },
         },
         3,
@@ -60,7 +63,7 @@ STUDIES = {
     ),
     "one seed": ({"solo": {"sources": LANGUAGES[:2], "categories": ["math"]}}, 1, synthetic.METHODS),
     "odd": (
-        {"odd": {"sources": ODD, "categories": ["Roleplay", "STEM"]}},
+        {"odd": {"sources": ODD, "categories": ["Roleplay", "$x_1$ <b>STEM</b>, a long name"]}},
         3,
         ("uniform", "scalebio", "less", "rho_$1$"),
     ),
@@ -75,14 +78,16 @@ class Study:
         self.name, self.experiments, self.methods = name, experiments, methods
         settings = synthetic.make_study(folder / "runs", experiments, seeds, methods, steps=40)
         self.paths, self.finished = {}, {}
-        for table in ("trajectories", "weights", "test_loss", "training_curves", "mtbench", "mixtures"):
+        for table in sorted(inputs.LOADERS.keys() - {"costs"}):
             self.paths[table] = folder / f"{table}.csv"
             inputs.build(table, settings).to_csv(self.paths[table], index=False)
 
     def table(self, figure):
-        return tidy.read_csv(
-            self.paths[TABLE_OF.get(figure, figure)], import_module(f"scalebio.figures.{figure}").COLUMNS
-        )
+        module = import_module(f"scalebio.figures.{figure}")
+        return tidy.read_csv(self.path(figure), module.COLUMNS, text=getattr(module, "TEXT", ()))
+
+    def path(self, figure):
+        return self.paths[(TABLE_OF | JUDGED).get(figure, figure)]
 
     def settings(self, figure, experiment=None, **more):
         experiment = experiment or (next(iter(self.experiments)) if figure in TABLE_OF else None)
@@ -182,6 +187,9 @@ def test_every_source_is_named_literally_and_labels_keep_apart(studies, study):
         ("test_loss", {"test loss\n(nats per token)", "accuracy (%)", "accuracy not measured", "uniform", "scalebio"}),
         ("training_curves", {"optimiser step", "validation loss\n(nats per token)", "training loss\n(nats per token)"}),
         ("mtbench", {"score (1 to 10)", "all categories", "sorting", "arithmetic", "uniform", "scalebio"}),
+        ("mtbench_radar", {"2", "10", "sorting", "arithmetic", "uniform", "scalebio"}),
+        ("mtbench_differences", {"score minus that of uniform (points)", "all categories", "dates", "scalebio"}),
+        ("mtbench_repeats", {"score (1 to 10)", "times judged", "1", "2", "3", "uniform", "scalebio"}),
         ("mixtures", {"share of the mixture", "asked", "drawn, rows", "drawn, tokens", *LANGUAGES, *NOISE}),
     ],
 )
@@ -190,10 +198,12 @@ def test_axes_have_units_and_marks_have_names(studies, name, labels):
     assert labels <= shown, labels - shown
 
 
-def test_judge_and_questions_stand_in_the_figure(studies):
+@pytest.mark.parametrize("name", JUDGED)
+def test_judge_and_questions_stand_in_the_figure(studies, name):
     for study in studies.values():
-        note = " ".join(" ".join(words(study.draw("mtbench"))).split())
+        note = " ".join(" ".join(words(study.rendered(name))).split())
         assert f"Judge: {synthetic.JUDGE}. Questions: {synthetic.QUESTIONS}." in note
+        assert f"Note: {synthetic.NOTE}." in note
 
 
 def test_what_is_planted_is_marked_and_the_baseline_is_a_level(studies):
@@ -278,7 +288,7 @@ def test_entry_point_is_light_and_gives_the_same_bytes_twice(studies, name, tmp_
         "runpy.run_path(sys.argv[0], run_name='__main__');"
         "assert not {'torch', 'transformers', 'datasets', 'matplotlib.pyplot'} & set(sys.modules)"
     )
-    table, settings = study.paths[TABLE_OF.get(name, name)], json.dumps(study.settings(name))
+    table, settings = study.path(name), json.dumps(study.settings(name))
     out = ["--pdf", tmp_path / "one.pdf", "--png", tmp_path / "one.png"]
     script = root / "scripts/draw_figure.py"
     command = [sys.executable, "-W", "error", "-c", probe, script, name, "--table", table, "--settings", settings, *out]
@@ -323,11 +333,12 @@ def test_impossible_settings_are_named(studies):
         usual.draw("training_curves", stage="pretraining")
 
 
-def test_scores_of_two_judges_share_no_figure(studies):
-    table = studies["one seed"].table("mtbench")
+@pytest.mark.parametrize("name", JUDGED)
+def test_scores_of_two_judges_share_no_figure(studies, name):
+    table = studies["one seed"].table(name)
     table.loc[0, "judge"] = "another judge"
     with pytest.raises(UserError, match="mixes judges"):
-        import_module("scalebio.figures.mtbench").draw(table, {})
+        import_module(f"scalebio.figures.{name}").draw(table, {})
 
 
 def test_a_method_that_never_moves_has_no_weight_curve(studies):

@@ -6,7 +6,12 @@ RUN_FILES = {
     "mixtures": {"mixture": "mixture.json"},
     "test_loss": {"metrics": "metrics.json"},
     "training_curves": {"training": "training.parquet", "trajectory": "trajectory.parquet"},
+}
+# One file an experiment, all its judged models in it.
+JUDGED_FILES = {
     "mtbench": {"scores": "mtbench/scores.csv"},
+    "mtbench_differences": {"differences": "mtbench/differences.csv"},
+    "mtbench_repeats": {"judgments": "mtbench/judgments.jsonl"},
 }
 ABOUT_TABLES = {
     "trajectories": "Weight of every source over the steps of reweighting",
@@ -15,6 +20,8 @@ ABOUT_TABLES = {
     "test_loss": "Test loss and accuracy by method, with the difference to uniform",
     "training_curves": "Losses over the steps of reweighting and fine-tuning",
     "mtbench": "Scores by category and turn, with the judge named",
+    "mtbench_differences": "Paired differences to the baseline by category, with verdicts and the judge's noise",
+    "mtbench_repeats": "Scores after each repeat of the judge, with what the judge alone adds",
     "costs": "Time and memory by stage, as measured",
 }
 LEARNS = {name for name, method in STUDY.methods.items() if method.kind != "uniform"}
@@ -25,21 +32,52 @@ def learning(*experiments):
     return any(LEARNS & set(STUDY.experiments[name].methods) for name in experiments or STUDY.run)
 
 
-UNMADE = {name for name, made in [("mtbench", experiments_with("mtbench")), ("trajectories", learning())] if not made}
+JUDGED = experiments_with("mtbench")
+JUDGED_AGAIN = JUDGED and STUDY.evaluations.mtbench.judge.repeats > 1
+MADE = {"trajectories": learning(), "mtbench": JUDGED, "mtbench_differences": JUDGED, "mtbench_repeats": JUDGED_AGAIN}
+UNMADE = {name for name, made in MADE.items() if not made}
 TABLES = {name: f"{RESULTS}/tables/{name}.csv" for name in ABOUT_TABLES if name not in UNMADE}
 
 
 def table_runs(name):
     """Every run that the table covers, with the files it reads."""
-    evaluation = "mtbench" if name == "mtbench" else None
-    return [
-        {**run, **{key: run_path(run, file) for key, file in RUN_FILES[name].items()}}
-        for run in runs(evaluation=evaluation)
-    ]
+    return [{**run, **{key: run_path(run, file) for key, file in RUN_FILES[name].items()}} for run in runs()]
+
+
+def model_id(run):
+    """How the model of a run is called in answers, judgments and scores."""
+    return f"{run['experiment']}-{run['model']}-{run['method']}-seed{run['seed']}"
+
+
+def judged_runs(experiment):
+    """Every judged model of an experiment, and which method and seed it stands for."""
+    return [{"model_id": model_id(run), "method": run["method"], "seed": run["seed"]} for run in runs(experiment)]
+
+
+def baseline(experiment):
+    """The method that the others are compared with: the first that learns nothing, else the first there is."""
+    methods = STUDY.experiments[experiment].methods
+    return next((name for name in methods if name not in LEARNS), methods[0])
+
+
+def table_files(name):
+    """Every file that the table reads."""
+    if name in JUDGED_FILES:
+        return [f"{RESULTS}/{experiment}/{file}" for experiment in JUDGED for file in JUDGED_FILES[name].values()]
+    return [run[key] for run in table_runs(name) for key in RUN_FILES[name]]
 
 
 def table_settings(name):
     """The `--settings` of one table; only the weights stand beside what was planted."""
+    if name in JUDGED_FILES:
+        facts = {
+            experiment: {
+                "runs": judged_runs(experiment),
+                **{key: f"{RESULTS}/{experiment}/{file}" for key, file in JUDGED_FILES[name].items()},
+            }
+            for experiment in JUDGED
+        }
+        return as_json(experiments=facts)
     if name != "weights":
         return as_json(runs=table_runs(name))
     planted = {
@@ -57,14 +95,16 @@ def table_settings(name):
 def benchmark_files():
     """Benchmark files of every job that costs time, with the stage each belongs to."""
     stages = {"learn_weights": None, "draw_mixture": None, "finetune": None, "evaluate": None}
-    if experiments_with("mtbench"):
-        stages |= {"mtbench_answers": "mtbench", "mtbench_judgments": "mtbench"}
+    stages |= {"mtbench_answers": "mtbench"}
+    judgments = [
+        {"stage": "mtbench_judgments", "path": f"{BENCHMARKS}/mtbench_judgments/{name}.tsv"} for name in JUDGED
+    ]
     warm = [
         {"stage": "warm_up", "path": f"{BENCHMARKS}/warm_up/{name}/{STUDY.experiments[name].model}.tsv"}
         for name in STUDY.run
         if STUDY.models[STUDY.experiments[name].model].warm_up
     ]
-    return warm + [
+    each = [
         {
             "stage": f"{stage} {run['method']}" if stage == "learn_weights" else stage,
             "path": f"{BENCHMARKS}/{stage}/{run['experiment']}/{run['model']}/{run['method']}/seed{run['seed']}.tsv",
@@ -72,6 +112,7 @@ def benchmark_files():
         for stage, evaluation in stages.items()
         for run in runs(evaluation=evaluation)
     ]
+    return warm + each + judgments
 
 
 def planted_in(experiment):
@@ -115,9 +156,36 @@ def figure_list():
             "about": "L1, L2(w) and L2(u) over the steps of reweighting",
         }
     figures["mixtures"] = {"draw": "mixtures", "table": "mixtures", "about": "Asked against realised shares"}
-    if experiments_with("mtbench"):
-        figures["mtbench"] = {"draw": "mtbench", "table": "mtbench", "about": "Scores by category and method"}
-    return figures
+    return figures | JUDGED_FIGURES
+
+
+def judged_figures():
+    """Figures of judged answers: differences where there are two methods, repeats where the judge rates again."""
+    about = {
+        "mtbench": "Scores by category and method",
+        "mtbench_radar": "Scores by category as a radar",
+        "mtbench_differences": "Paired differences to the baseline by category",
+        "mtbench_repeats": "Scores against how often the judge rated",
+    }
+    compared = any(len(STUDY.experiments[name].methods) > 1 for name in JUDGED)
+    made = {
+        "mtbench": JUDGED,
+        "mtbench_radar": JUDGED,
+        "mtbench_differences": compared,
+        "mtbench_repeats": JUDGED_AGAIN,
+    }
+    tables = {"mtbench_radar": "mtbench"}
+    return {
+        name: {"draw": name, "table": tables.get(name, name), "about": text}
+        for name, text in about.items()
+        if made[name]
+    }
+
+
+def drawing_files(draw):
+    """What a figure is drawn by besides the entry point, which loads the figure's module by name."""
+    shared = ["judged.py"] if draw in JUDGED_FIGURES else []
+    return [f"{draw}.py", *shared, "house.mplstyle"]
 
 
 def figure_settings(spec):
@@ -132,5 +200,6 @@ def figure_settings(spec):
     return as_json(study=STUDY.study, **settings)
 
 
+JUDGED_FIGURES = judged_figures()
 FIGURE_LIST = figure_list()
 FIGURES = {name: f"{RESULTS}/figures/{name}.png" for name in FIGURE_LIST}

@@ -8,8 +8,7 @@ for figure, spec in FIGURE_LIST.items():
         name:
             f"figure_{figure}"
         input:
-            code=code("draw_figure.py")
-            + [f"scripts/scalebio/figures/{spec['draw']}.py", "scripts/scalebio/figures/house.mplstyle"],
+            code=code("draw_figure.py") + [f"scripts/scalebio/figures/{name}" for name in drawing_files(spec["draw"])],
             table=TABLES[spec["table"]],
         output:
             png=report(

@@ -1,7 +1,7 @@
 # tables: results of single runs → tidy CSV tables with a readable Markdown twin. Figures read nothing else.
-# in: <run>/*   out: tables/<name>.csv, tables/<name>.md
+# in: <run>/*, <experiment>/mtbench/*   out: tables/<name>.csv, tables/<name>.md
 
-for table in RUN_FILES:
+for table in [*RUN_FILES, *JUDGED_FILES]:
     if table not in TABLES:
         continue
 
@@ -11,7 +11,7 @@ for table in RUN_FILES:
             f"table_{table}"
         input:
             code=code("make_table.py"),
-            files=[run[key] for run in table_runs(table) for key in RUN_FILES[table]],
+            files=table_files(table),
         output:
             csv=report(
                 TABLES[table],

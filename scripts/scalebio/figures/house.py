@@ -139,6 +139,11 @@ def leak(settings: dict) -> str:
     return " [leak allowed: a control]" if settings.get("leakage") == "allow" else ""
 
 
+def several(counts: pd.Series) -> str:
+    """Numbers of seeds in words: one number, or the least and the most."""
+    return str(counts.max()) if counts.nunique() == 1 else f"{counts.min()} to {counts.max()}"
+
+
 def marker(colour: str, shape: str, **options) -> Line2D:
     """A legend entry that shows one marker."""
     return Line2D([], [], linestyle="none", color=colour, marker=shape, **options)
@@ -245,7 +250,7 @@ def finish(figure: Figure, settings: dict, title: str, note: str, entries: Seque
     FigureCanvasAgg(figure)  # measures text; becomes the figure's canvas
     width, height = figure.get_size_inches()
     title_lines = textwrap.wrap(title, int(width * 13)) if title else []
-    characters = int(width * 72 / (NOTE_SIZE * 0.53))
+    characters = int(width * 72 / (NOTE_SIZE * 0.56))
     note_lines = textwrap.wrap(note, characters)
     corner = f"study: {settings['study']}" if settings.get("study") else ""
     # The study's name shares the note's last line where both fit.

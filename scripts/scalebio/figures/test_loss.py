@@ -51,7 +51,7 @@ def draw(table: pd.DataFrame, settings: dict) -> Figure:
                 0.5, 0.5, "accuracy not measured", ha="center", color=house.MUTED, transform=column[1].transAxes
             )
     seeds = table.groupby(["experiment", "method"])["seed"].nunique()
-    count = str(seeds.max()) if seeds.nunique() == 1 else f"{seeds.min()} to {seeds.max()}"
+    count = house.several(seeds)
     drawn = (
         f"Points: {count} seeds; tick and bar: mean with 95% t-interval over seeds." if seeds.max() > 1 else "One seed."
     )

@@ -7,7 +7,7 @@ import pandas as pd
 
 from scalebio.errors import UserError
 from scalebio.files import read_json
-from scalebio.tables import runs, tidy
+from scalebio.tables import judged, runs, tidy
 from scalebio.tables.runs import Run
 
 
@@ -53,11 +53,6 @@ def load_mixture(path: str) -> dict:
     return data
 
 
-def load_scores(path: str) -> pd.DataFrame:
-    """mtbench/scores.csv, checked."""
-    return tidy.read_csv(path, runs.SCORE_COLUMNS)
-
-
 def load_benchmark(path: str) -> pd.DataFrame:
     """A Snakemake benchmark file, checked; its dashes and NA stay as they are."""
     try:
@@ -74,7 +69,7 @@ LOADERS: dict[str, dict[str, Callable]] = {
     "weights": {"weights": load_weights},
     "test_loss": {"metrics": load_metrics},
     "training_curves": {"training": load_training, "trajectory": load_trajectory},
-    "mtbench": {"scores": load_scores},
+    **judged.LOADERS,
     "mixtures": {"mixture": load_mixture},
     "costs": {},
 }
@@ -114,6 +109,8 @@ def build(name: str, settings: dict) -> pd.DataFrame:
         if not stages:
             raise UserError("--settings: `stages` is empty; list the benchmark files as {stage, path}.")
         return runs.costs([(stage["stage"], load_benchmark(stage["path"])) for stage in stages])
+    if name in judged.LOADERS:
+        return judged.build(name, settings)
     found = collect(name, settings)
     if name == "weights":
         frame = runs.weights(found["weights"], settings.get("experiments", {}))

@@ -23,7 +23,6 @@ MIXTURE_FIELDS = {
     "repeats": "max_repeats",
     "available": "available_rows",
 }
-SCORE_COLUMNS = ["category", "turn", "score", "low", "high", "n", "failed", "judge", "questions"]
 
 
 @dataclass(frozen=True)
@@ -138,11 +137,6 @@ def training_curves(
         for _, lines in frame[columns].groupby("split", sort=False)
     ]
     return _stack(kept, columns)
-
-
-def mtbench(runs: list[tuple[Run, pd.DataFrame]]) -> pd.DataFrame:
-    """Scores by category and turn of every run, with the judge and the origin of the questions in each row."""
-    return _stack([data.assign(**run.columns) for run, data in runs], [*IDENTITY, *SCORE_COLUMNS])
 
 
 def mixtures(runs: list[tuple[Run, dict]]) -> pd.DataFrame:

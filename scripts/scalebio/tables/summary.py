@@ -19,8 +19,8 @@ LEAK_ALLOWED = "Validation or test rows may stand in training here (leakage: all
 
 
 def name(text: object) -> str:
-    """A code span that shows `text` literally inside a Markdown table."""
-    text = str(text).replace("|", "\\|")
+    """A code span that shows `text` literally inside a Markdown table; a line break in it becomes a space."""
+    text = " ".join(str(text).splitlines()).replace("|", "\\|")
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
     pad = " " if "`" in text else ""
     return f"{fence}{pad}{text}{pad}{fence}"
@@ -164,25 +164,91 @@ def training_curves(frame: pd.DataFrame) -> str:
     return document("Losses over steps", text, sections)
 
 
+def _judged_by(part: pd.DataFrame) -> str:
+    """The heading of what one judge rated: experiment, judge and questions."""
+    first = part.iloc[0]
+    return f"{name(first['experiment'])} — judge: {name(first['judge'])}; questions: {name(first['questions'])}"
+
+
+def _note(part: pd.DataFrame) -> str:
+    """What is to be known of the judge, as a paragraph; nothing where there is nothing."""
+    notes = [note for note in dict.fromkeys(part["judge_note"]) if note]
+    return f"**Judge: {'; '.join(map(name, notes))}**\n\n" if notes else ""
+
+
 def mtbench(frame: pd.DataFrame) -> str:
     """Mean score by category and turn, with judge and questions."""
     sections = []
-    for (experiment, judge, questions), part in frame.groupby(["experiment", "judge", "questions"], sort=False):
+    for _, part in frame.groupby(["experiment", "judge", "questions"], sort=False):
         rows = []
         for (method, category, turn), lines in part.groupby(["method", "category", "turn"], sort=False):
-            scores = lines["score"].dropna()
-            cells = [name(category), turn, name(method), *_range(scores, 2)] if len(scores) else None
-            cells = cells or [name(category), turn, name(method), MISSING, MISSING]
-            rows.append([*cells, f"{lines['n'].sum():.0f}", f"{lines['failed'].sum():.0f}", str(len(lines))])
-        header = ["category", "turn", "method", "score (mean)", "score (min … max)", "answers", "failed", "seeds"]
-        sections.append(
-            (f"{name(experiment)} — judge: {name(judge)}; questions: {name(questions)}", grid(header, rows))
-        )
+            scores, one = lines["score"].dropna(), lines.iloc[0]
+            cells = [name(category), turn, name(method), *(_range(scores, 2) if len(scores) else [MISSING] * 2)]
+            cells.append(span(one["low"], one["high"], 2) if len(lines) == 1 else MISSING)
+            cells.append(number((lines["judge_sd"] ** 2).mean(skipna=False) ** 0.5 / len(lines) ** 0.5, 2))
+            cells += [f"{lines[count].sum():.0f}" for count in ("n", "failed", "cut")]
+            rows.append([*cells, str(len(lines)), f"{lines['repeats'].max():.0f}"])
+        header = ["category", "turn", "method", "score (mean)", "score (min … max)", "95 % interval", "judge's sd"]
+        header += ["ratings", "failed", "cut", "seeds", "judged"]
+        sections.append((_judged_by(part), _note(part) + grid(header, rows)))
     text = (
-        "Scores from 1 to 10 (higher is better), mean over seeds; range: smallest and largest over seeds. "
-        "Failed: answers the judge gave no readable score. Scores of different judges or questions are not comparable."
+        "Scores from 1 to 10 (higher is better), mean over seeds; range: smallest and largest over seeds; interval, only "
+        "with one seed: over questions. Judge's sd: standard deviation of the mean that the judge alone makes, known "
+        "where answers are judged more than once (last column). Failed: judgments without a readable rating, in no mean. "
+        "Cut: judgments of answers that lost their middle to the judge's context. Scores of different judges or "
+        "questions are not comparable."
     )
     return document("Scores by category", text, sections)
+
+
+def mtbench_differences(frame: pd.DataFrame) -> str:
+    """Differences to the baseline by category, over all seeds, and what the judge does to the same answers."""
+    sections = []
+    for _, part in frame.groupby(["experiment", "judge", "questions"], sort=False):
+        rows = []
+        for line in part[part["seed"] == "all"].itertuples():
+            same = part[(part["comparison"] == "method") & (part["method"] == line.method) & (part["seed"] != "all")]
+            by_seed = same[same["category"] == line.category]["difference"].dropna()
+            what = f"{name(line.method)} − {name(line.baseline)}" if line.comparison == "method" else line.comparison
+            cells = [what, name(line.category), number(line.difference, 2, sign=True)]
+            cells += [span(line.low, line.high, 2, sign=True), str(line.n), number(line.smallest_visible, 2)]
+            lowest = by_seed.min() if len(by_seed) > 1 else math.nan
+            rows.append([*cells, line.verdict, span(lowest, by_seed.max(), 2, sign=True)])
+        header = ["comparison", "category", "difference", "95 % interval", "questions", "smallest visible", "verdict"]
+        sections.append((_judged_by(part), _note(part) + grid([*header, "by seed (min … max)"], rows)))
+    text = (
+        "Differences in points of the score (positive: better than the baseline), paired by question, mean over turns, "
+        "repeats and seeds. Interval: over questions, none below six; it speaks of other questions, not of other seeds. "
+        "Smallest visible: the true difference that these questions would show with 80 % power at two-sided 5 %. Judge "
+        "noise: the same answers judged again, odd minus even repeats. Each line is tested by itself: of twenty without "
+        "a true difference, about one is called better or worse."
+    )
+    return document("Differences to the baseline by category", text, sections)
+
+
+def mtbench_repeats(frame: pd.DataFrame) -> str:
+    """Scores after each number of repeats."""
+    sections = []
+    for _, part in frame.groupby(["experiment", "judge", "questions"], sort=False):
+        rows = [
+            [
+                name(line.method),
+                f"{line.repeats:.0f}",
+                number(line.score, 2),
+                span(line.low, line.high, 2),
+                number(line.judge_sd, 3),
+                f"{line.n:.0f}",
+                f"{line.failed:.0f}",
+            ]
+            for line in part[part["seed"] == "all"].itertuples()
+        ]
+        header = ["method", "repeats", "score (mean)", "95 % interval", "judge's sd", "ratings", "failed"]
+        sections.append((_judged_by(part), _note(part) + grid(header, rows)))
+    text = (
+        "Score over all categories, turns and seeds if the judge had stopped after so many repeats. Interval: over "
+        "questions, which more repeats do not replace. Judge's sd: what the judge alone adds to the mean."
+    )
+    return document("Scores by judge repeats", text, sections)
 
 
 def mixtures(frame: pd.DataFrame) -> str:

@@ -18,6 +18,11 @@ TEXT = {"experiment", "method", "source", "split", "stage", "category", "turn", 
     "shape",
     "weights",
     "varied",
+    "model",
+    "comparison",
+    "baseline",
+    "judge_note",
+    "prompts_sha256",
 }
 
 
@@ -34,8 +39,8 @@ def check(frame: pd.DataFrame, columns: Iterable[str], path: object, may_be_empt
     return frame
 
 
-def read_csv(path: str | Path, columns: Iterable[str]) -> pd.DataFrame:
-    """Read a CSV file with at least `columns`: names as text, everything else as numbers, an empty cell as NaN.
+def read_csv(path: str | Path, columns: Iterable[str], text: Iterable[str] = ()) -> pd.DataFrame:
+    """Read a CSV file with at least `columns`: names and `text` as text, all else as numbers, an empty cell as NaN.
 
     Raises UserError naming the file and the column when it is missing, empty, malformed or not numeric.
     """
@@ -46,7 +51,7 @@ def read_csv(path: str | Path, columns: Iterable[str]) -> pd.DataFrame:
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not a readable CSV file ({error}). Delete it and run its rule again.") from error
     check(frame, columns, path)
-    for column in frame.columns.difference(sorted(TEXT)):
+    for column in frame.columns.difference(sorted(TEXT | set(text))):
         numbers = pd.to_numeric(frame[column].where(frame[column] != ""), errors="coerce")
         wrong = frame[column][numbers.isna() & (frame[column] != "")]
         if len(wrong):
