@@ -29,12 +29,16 @@ class Patience(NamedTuple):
 
     retries: int = 12  # of a request that was refused for now, or broke off
     timeout: float = 300.0  # seconds for one request
-    deadline: int = 1200  # seconds for a call with all its retries
+    deadline: float = 1200.0  # seconds for a call with all its retries
     replies: int = 4  # of which none is a chat completion
     backoff: float = 1.0  # seconds before the second of those, doubling
 
 
 PATIENT = Patience()
+
+
+class NoCompletion(Exception):
+    """A reply that says all is well, and is none."""
 
 
 class Judgment:
@@ -146,31 +150,35 @@ def _call(model, endpoint: Endpoint, judge: Judge, patience: Patience) -> Callab
     """call(prompt) → the judge's text, tokens read and tokens written (estimated where the reply does not say)."""
     from inspect_ai.model import ChatMessageSystem, ChatMessageUser, GenerateConfig
     from openai import APIConnectionError, APIStatusError
-    from tenacity import retry, retry_if_not_exception_type, stop_after_attempt, wait_exponential_jitter
+    from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
     config = GenerateConfig(temperature=judge.temperature, max_tokens=judge.max_tokens, extra_body=endpoint.extra_body)
-    # Refused, or retried by the client already.
-    final = (UserError, APIStatusError, APIConnectionError, TimeoutError)
+    # Refused for good, or for longer than the client has retried.
+    refusals = (APIStatusError, APIConnectionError)
 
     @retry(
-        retry=retry_if_not_exception_type(final),
+        retry=retry_if_exception_type(NoCompletion),
         stop=stop_after_attempt(patience.replies),
-        wait=wait_exponential_jitter(initial=patience.backoff, jitter=patience.backoff, max=60),
+        wait=wait_exponential_jitter(multiplier=patience.backoff, jitter=patience.backoff, max=60),
         reraise=True,
     )
     async def call(prompt: Prompt) -> tuple[str, int, int]:
         messages = [ChatMessageSystem(content=prompt.system), ChatMessageUser(content=prompt.user)]
-        async with asyncio.timeout(patience.deadline):
-            output, _ = await model.api.generate(messages, [], "none", config)
-        if isinstance(output, Exception):
-            raise output
-        if output.stop_reason == "model_length":
-            raise UserError(
-                f"it finds a prompt of some {prompt.tokens} tokens too long ({output.completion}). Lower `judge.context`."
-            )
-        if not output.choices:
-            raise ValueError("a reply without choices")
-        text, usage = output.completion, output.usage
+        try:
+            async with asyncio.timeout(patience.deadline):
+                output, _ = await model.api.generate(messages, [], "none", config)
+            if isinstance(output, Exception):
+                raise output
+            text, usage = output.completion, output.usage
+            stopped = output.stop_reason
+        except refusals:
+            raise
+        except TimeoutError:
+            raise UserError(f"it gave no reply in {patience.deadline:g} s, with all retries.") from None
+        except Exception as error:  # a body of another shape shows in as many ways as there are shapes
+            raise NoCompletion(f"its reply is no chat completion ({type(error).__name__}: {error}).") from error
+        if stopped == "model_length":
+            raise UserError(f"it takes no prompt of some {prompt.tokens} tokens ({text}). Lower `judge.context`.")
         if not usage:
             return text, prompt.tokens, -(-len(text.encode()) // BYTES_PER_TOKEN)
         read = usage.input_tokens + (usage.input_tokens_cache_read or 0) + (usage.input_tokens_cache_write or 0)

@@ -14,7 +14,7 @@ from scalebio.config_evaluations import Judge
 from scalebio.errors import UserError
 from scalebio.journal import Journal
 from scalebio.mtbench import endpoints, prompts
-from scalebio.mtbench.asking import PATIENT, Judgment, Patience, kept_under, settle
+from scalebio.mtbench.asking import PATIENT, Judgment, NoCompletion, Patience, kept_under, settle
 from scalebio.mtbench.endpoints import KEY_VARIABLE, Endpoint
 from scalebio.mtbench.parsing import FAILED, robust, strict
 from scalebio.mtbench.prompts import Prompt
@@ -186,7 +186,7 @@ def _failure(error: Exception, endpoint: Endpoint, judge: Judge, budget: Budget,
             f"{error}. {progress} are done. Raise `cost_limit`, or lower `max_tokens`, `repeats` or the number of methods."
         )
     what = " ".join(str(error).split())
-    kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+    kind = "" if isinstance(error, UserError | NoCompletion) else f"{type(error).__name__}: "
     return (
         f"The judge {endpoint.model} at {endpoint.base_url} failed after {progress}: {kind}{what[:LONGEST_REASON]} Check "
         f"`judge.base_url` and `judge.model`, and that {KEY_VARIABLE} holds a valid key if one is needed."

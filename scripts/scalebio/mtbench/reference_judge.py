@@ -134,7 +134,9 @@ class Server(ThreadingHTTPServer):
         with self.lock:
             earlier = self.requests[prompt]
             self.requests[prompt] += 1
-        fault = (self.faults(prompt, earlier) if self.faults else None) or Fault()
+        fault = self.faults(prompt, earlier) if self.faults else None
+        if fault is None:
+            fault = Fault()
         if isinstance(fault, str):
             return Fault(), _completion(prompt, fault)
         if isinstance(fault, int):
