@@ -87,7 +87,7 @@ def rated(questions, answers, templates, tmp_path):
         journal = journal or tmp_path / f"{next(number)}.journal"
         with reference_judge.serving(faults) as server, Journal(journal) as done:
             endpoint = Endpoint(reference_judge.LABEL, server.base_url, KEY, started_here=started_here)
-            who = Judge(kind="offline_reference", **settings)
+            who = Judge(**{"kind": "offline_reference", **settings})
             return judge(asked, list(models), templates, "hash", endpoint, who, done, patience), server.requests
 
     return rated

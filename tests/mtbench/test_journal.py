@@ -69,15 +69,17 @@ def test_calls_under_other_settings_are_not_taken_up(rated, tmp_path):
 
 
 def test_a_refusal_in_the_middle_keeps_what_is_finished(rated, tmp_path, capfd):
-    path, answered = tmp_path / "journal", []
+    path, answered, refused = tmp_path / "journal", [], []
 
     def faults(prompt, earlier):
         if len(answered) == 3:
+            refused.append(prompt)
             return 401
         answered.append(prompt)
 
     with pytest.raises(UserError, match="failed after 3 of 6 judgments.*401.* 3 finished calls are kept in"):
         rated(faults, journal=path, connections=1)
+    assert len(refused) == 1
     rows, requests = rated(journal=path)
     assert requests.total() == 3 and not set(requests) & set(answered)
     assert rows == rated()[0]
