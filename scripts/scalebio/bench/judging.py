@@ -27,7 +27,9 @@ def serve() -> None:
     """Be the judge: print the base_url, then for every line on stdin [number of requests, when the first one came]."""
     from scalebio.mtbench import reference_judge
 
-    with reference_judge.serving(lambda prompt, earlier: REPLY, LATENCY) as server:
+    # Made once, so that this process takes as little as possible of the cores that both run on.
+    reply = reference_judge.Fault(body=json.dumps(reference_judge.completion("", REPLY)).encode())
+    with reference_judge.serving(lambda prompt, earlier: reply, LATENCY) as server:
         print(server.base_url, flush=True)
         for _ in sys.stdin:
             print(json.dumps([server.requests.total(), server.opened]), flush=True)

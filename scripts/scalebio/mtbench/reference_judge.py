@@ -138,9 +138,11 @@ class Server(ThreadingHTTPServer):
         if fault is None:
             fault = Fault()
         if isinstance(fault, str):
-            return Fault(), _completion(prompt, fault)
+            return Fault(), completion(prompt, fault)
         if isinstance(fault, int):
             fault = Fault(fault)
+        if fault.body is not None:
+            return fault, {}
         if fault.status != 200:
             return fault, {"error": {"message": f"status {fault.status} on purpose", "type": "test"}}
         parts = read_prompt(prompt)
@@ -148,7 +150,7 @@ class Server(ThreadingHTTPServer):
             return Fault(400), _refusal("not a single-answer MT-Bench judge prompt")
         _, answer, reference = parts
         rating, explanation = rate(answer, reference)
-        return fault, _completion(prompt, f"{explanation}\n\nRating: [[{rating:g}]]")
+        return fault, completion(prompt, f"{explanation}\n\nRating: [[{rating:g}]]")
 
     def process_request(self, request, client_address) -> None:
         """A new connection: a thread of its own."""
@@ -165,7 +167,8 @@ def _refusal(message: str) -> dict:
     return {"error": {"message": message, "type": "invalid_request"}}
 
 
-def _completion(prompt: str, text: str) -> dict:
+def completion(prompt: str, text: str) -> dict:
+    """A chat completion's body that says `text`."""
     read, written = len(tokens(prompt)), len(tokens(text))
     choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
     usage = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
