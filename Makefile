@@ -59,7 +59,7 @@ test: lint
 	$(RUN) pytest -n $(CORES)
 
 bench: environment
-	$(RUN) snakemake --cores 1 --rerun-incomplete bench growth
+	$(RUN) snakemake --cores 1 --rerun-incomplete bench growth bench_judging
 
 docs: environment
 	PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/python scripts/config_reference.py

@@ -1,5 +1,6 @@
-# bench: what one outer step costs, against the released code's step written plainly. Of no study, asked for by name.
-# out: results/bench/step.{csv,md,pdf,png}
+# bench: what one outer step costs, against the released code's step written plainly, and how long judging takes. Of no
+# study, asked for by name.
+# out: results/bench/step.{csv,md,pdf,png}, growth.{csv,pdf,png}, judging.csv
 
 
 rule bench_step:
@@ -100,3 +101,26 @@ rule growth:
     shell:
         "{params.launch:q} {input.code[0]} growth --table {input.table:q} --settings {params.settings:q} "
         "--pdf {output.pdf:q} --png {output.png:q} 2>&1 | tee -i {log:q}"
+
+
+rule bench_judging:
+    """How long 160 and 1,600 judgments take over 32 connections, with a judge that always needs 200 ms."""
+    input:
+        code=code("bench_judging.py"),
+    output:
+        "results/bench/judging.csv",
+    log:
+        "logs/bench/judging.log",
+    benchmark:
+        "results/bench/benchmarks/judging.tsv"
+    conda:
+        "../../envs/train.yaml"
+    # The judge is a process of its own.
+    threads: 2
+    resources:
+        mem_mb=2000,
+        runtime=15,
+    params:
+        launch=launcher,
+    shell:
+        "{params.launch:q} {input.code[0]} --csv {output:q} 2>&1 | tee -i {log:q}"

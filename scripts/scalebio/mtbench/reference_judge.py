@@ -10,17 +10,21 @@ The rule, printed in every explanation:
   distinct pairs among the answer's neighbouring tokens, so short or repetitive answers rate low.
 
 Question, answer and reference are read from the judge prompt it is sent, as an LLM would. Turn 2 alone is rated in a
-two-turn prompt. `serving(fault)` can be told to misbehave, for tests.
+two-turn prompt. `serving` can be told to misbehave and to take its time, for tests and measurements.
 """
 
 import json
-import os
 import re
+import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import NamedTuple
+
+from scalebio import loopback
 
 LABEL = "offline-reference-judge (not an LLM)"
 ENOUGH_TOKENS = 60
@@ -89,46 +93,82 @@ def rate(answer: str, reference: str | None) -> tuple[float, str]:
     return round(1 + 9 * share, 1), f"This is the offline reference judge, not an LLM. Rule: {rule}."
 
 
-Fault = Callable[[str, int], int | str | None]
-"""(prompt, how often it came before) -> an HTTP status to fail with, a text to answer instead, or None to behave."""
+class Fault(NamedTuple):
+    """What is wrong with a reply; with nothing set it is a good one."""
+
+    status: int = 200
+    body: bytes | None = None  # in place of what would have been said
+    headers: dict[str, str] = {}
+    wait: float = 0.0  # seconds before the reply
+    dropped: bool = False  # the connection is closed in the middle of the reply
+
+
+Faults = Callable[[str, int], Fault | int | str | None]
+"""(prompt, how often it came before) -> what goes wrong: a fault, an HTTP status alone, another text; None: nothing."""
 
 
 class Server(ThreadingHTTPServer):
-    """Serves POST <base_url>/chat/completions on a free loopback port; `requests` counts calls per prompt."""
+    """Serves POST <base_url>/chat/completions on a free loopback port; `requests` counts calls per prompt.
+
+    `latency`: seconds that every reply takes, however short its work was. `opened`: when the first connection was made,
+    by the monotonic clock; None before.
+    """
 
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, fault: Fault | None = None):
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.fault = fault
+    def __init__(self, faults: Faults | None = None, latency: float = 0.0):
+        super().__init__((loopback.HOST, 0), _Handler)
+        self.faults, self.latency = faults, latency
         self.requests: Counter[str] = Counter()
+        self.opened: float | None = None
         self.lock = threading.Lock()
 
     @property
     def base_url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/v1"
+        return f"http://{loopback.HOST}:{self.server_address[1]}/v1"
 
-    def reply(self, request: dict) -> tuple[int, dict]:
-        """HTTP status and body for one chat completion request."""
+    def reply(self, request: dict) -> tuple[Fault, dict]:
+        """What is wrong with the reply to a chat completion request, and its body."""
         prompt = request["messages"][-1]["content"]
         with self.lock:
             earlier = self.requests[prompt]
             self.requests[prompt] += 1
-        fault = self.fault(prompt, earlier) if self.fault else None
+        fault = self.faults(prompt, earlier) if self.faults else None
+        if fault is None:
+            fault = Fault()
+        if isinstance(fault, str):
+            return Fault(), completion(prompt, fault)
         if isinstance(fault, int):
-            return fault, {"error": {"message": f"status {fault} on purpose", "type": "test"}}
-        if fault is not None:
-            return 200, _completion(prompt, fault)
+            fault = Fault(fault)
+        if fault.body is not None:
+            return fault, {}
+        if fault.status != 200:
+            return fault, {"error": {"message": f"status {fault.status} on purpose", "type": "test"}}
         parts = read_prompt(prompt)
         if parts is None:
-            return 400, {"error": {"message": "not a single-answer MT-Bench judge prompt", "type": "invalid_request"}}
+            return Fault(400), _refusal("not a single-answer MT-Bench judge prompt")
         _, answer, reference = parts
         rating, explanation = rate(answer, reference)
-        return 200, _completion(prompt, f"{explanation}\n\nRating: [[{rating:g}]]")
+        return fault, completion(prompt, f"{explanation}\n\nRating: [[{rating:g}]]")
+
+    def process_request(self, request, client_address) -> None:
+        """A new connection: a thread of its own."""
+        self.opened = self.opened or time.monotonic()
+        super().process_request(request, client_address)
+
+    def handle_error(self, request, client_address) -> None:
+        """A client that has gone is no matter; anything else is shown as ever."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
-def _completion(prompt: str, text: str) -> dict:
+def _refusal(message: str) -> dict:
+    return {"error": {"message": message, "type": "invalid_request"}}
+
+
+def completion(prompt: str, text: str) -> dict:
+    """A chat completion's body that says `text`."""
     read, written = len(tokens(prompt)), len(tokens(text))
     choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
     usage = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
@@ -143,18 +183,23 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_POST(self) -> None:
+        came = time.monotonic()
         content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         try:
             if self.path != "/v1/chat/completions":
                 raise ValueError(f"unknown path {self.path}")
-            status, body = self.server.reply(json.loads(content))
+            fault, body = self.server.reply(json.loads(content))
         except (ValueError, LookupError, TypeError) as error:
-            status, body = 400, {"error": {"message": f"bad request: {error!r}", "type": "invalid_request"}}
-        reply = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+            fault, body = Fault(400), _refusal(f"bad request: {error!r}")
+        reply = json.dumps(body).encode() if fault.body is None else fault.body
+        time.sleep(max(0.0, self.server.latency + fault.wait - (time.monotonic() - came)))
+        self.send_response(fault.status)
+        for name, value in {"Content-Type": "application/json", **fault.headers}.items():
+            self.send_header(name, value)
         self.send_header("Content-Length", str(len(reply)))
         self.end_headers()
+        if fault.dropped:
+            reply, self.close_connection = reply[: len(reply) // 2], True
         self.wfile.write(reply)
 
     def log_message(self, *_) -> None:
@@ -162,20 +207,15 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(fault: Fault | None = None) -> Iterator[Server]:
+def serving(faults: Faults | None = None, latency: float = 0.0) -> Iterator[Server]:
     """Run the judge in threads of this process while the block lasts."""
-    # A site's HTTP proxy cannot reach our loopback address.
-    saved = {name: os.environ.get(name) for name in ("no_proxy", "NO_PROXY")}
-    for name, value in saved.items():
-        os.environ[name] = ",".join(filter(None, [value, "127.0.0.1"]))
-    server = Server(fault)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-        for name, value in saved.items():
-            os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+    with loopback.without_proxy():
+        server = Server(faults, latency)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            server.server_close()
+            thread.join()
