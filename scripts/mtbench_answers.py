@@ -14,7 +14,7 @@ from scalebio.mtbench.settings import Answers, checked
 
 def main() -> None:
     arguments = parser(__doc__)
-    arguments.add_argument("--model", type=Path, required=True, help="folder in the Hugging Face layout")
+    arguments.add_argument("--model", type=Path, required=True, help="provenance.json in the model's folder")
     arguments.add_argument("--questions", type=Path, required=True, help="questions.jsonl")
     arguments.add_argument("--journal", type=Path, required=True, help="batches of an interrupted run, taken up again")
     arguments.add_argument("--output", type=Path, required=True, help="answers.jsonl")
@@ -28,8 +28,8 @@ def main() -> None:
     from scalebio.mtbench.answering import answer
 
     how = settings.model_dump()
-    engine = engines.load(given.model, how.pop("engine"), settings.max_length, how.pop("chat_template"))
-    made_under = (given.model / "provenance.json").read_text(encoding="utf-8")
+    engine = engines.load(given.model.parent, how.pop("engine"), settings.max_length, how.pop("chat_template"))
+    made_under = given.model.read_text(encoding="utf-8")
     with Journal(given.journal) as done:
         rows = answer(engine, asked, **how, done=done, made_under=made_under)
     write_jsonl(given.output, rows)

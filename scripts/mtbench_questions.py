@@ -1,6 +1,6 @@
 """Write the two-turn questions that models are asked: MT-Bench's 80, or ones made from an experiment's test rows.
 
---settings: {"mtbench": the study's evaluations.mtbench, "seed": 0}
+--settings: {"data": [...], "references": "gpt-4", "from_test_set": null, "seed": 0}, as in evaluations.mtbench
 """
 
 from pathlib import Path
@@ -20,12 +20,11 @@ def main() -> None:
     arguments.add_argument("--output", type=Path, required=True, help="questions.jsonl")
     given = arguments.parse_args()
     settings = checked(Questions, given.settings)
-    mtbench = settings.mtbench
-    if not mtbench.from_test_set:
-        files = [data.find(what, mtbench.data, given.downloads) for what in (data.QUESTIONS, mtbench.references)]
-        asked = questions.mt_bench(*files, mtbench.references)
+    if not settings.from_test_set:
+        files = [data.find(what, settings.data, given.downloads) for what in (data.QUESTIONS, settings.references)]
+        asked = questions.mt_bench(*files, settings.references)
     elif given.test:
-        asked = questions.from_records(records.read(given.test), mtbench.from_test_set, settings.seed)
+        asked = questions.from_records(records.read(given.test), settings.from_test_set, settings.seed)
     else:
         raise UserError("mtbench.from_test_set makes questions of test rows: give them with --test test.parquet.")
     write_jsonl(given.output, asked)

@@ -1,10 +1,14 @@
 """Means per example and per source against hand-computed numbers."""
 
+import contextlib
+import copy
+
 import pytest
 import torch
 from test_batching import padded_reference
 
-from scalebio.losses import group_means, mean_losses
+from scalebio.errors import UserError
+from scalebio.losses import ResponseLoss, group_means, mean_losses
 
 
 def test_group_means_by_hand():
@@ -33,3 +37,18 @@ def test_mean_losses_in_order_whatever_the_batch(tiny, make_examples, batch_toke
     model.eval()
     with torch.no_grad():
         torch.testing.assert_close(losses, padded_reference(model, examples).double(), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("size, refused", [(1e-3, False), (2e-2, True)])
+def test_rounding_of_deep_models_is_no_leak_and_a_leak_of_two_per_cent_is(tiny, size, refused):
+    """Fine-tuned SmolLM2 differs by 1.1e-4 between packed and alone, the least leak seen (OPT) by 2e-2."""
+
+    def disturb(module, arguments, outputs):
+        if outputs.last_hidden_state.shape[1] == 12:  # the packed row of the probe
+            outputs.last_hidden_state = outputs.last_hidden_state * (1 + size)
+        return outputs
+
+    model = copy.deepcopy(tiny[0])
+    model.base_model.register_forward_hook(disturb)
+    with pytest.raises(UserError, match="does not keep") if refused else contextlib.nullcontext():
+        ResponseLoss(model)

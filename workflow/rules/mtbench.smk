@@ -1,6 +1,6 @@
 # mtbench: the fine-tuned models of an experiment → answers to two-turn questions → ratings → scores and comparisons.
 # in: <run>/model/, pool   out: <run>/mtbench/answers.jsonl, <experiment>/mtbench/{questions,judgments}.jsonl,
-#                               <experiment>/mtbench/{scores,differences,repeats}.csv
+#                               <experiment>/mtbench/{scores,differences}.csv
 # One job judges all models of an experiment, so that a judge is started, and its prompts are read, once.
 
 MTBENCH = STUDY.evaluations.mtbench
@@ -29,7 +29,9 @@ if MTBENCH:
         params:
             launch=launcher,
             downloads=DOWNLOADS,
-            settings=as_json(mtbench=MTBENCH, seed=0),
+            settings=as_json(
+                data=MTBENCH.data, references=MTBENCH.references, from_test_set=MTBENCH.from_test_set, seed=0
+            ),
         shell:
             "{params.launch:q} {input.code[0]} --settings {params.settings:q} --test {input.test:q} "
             "--downloads {params.downloads:q} --output {output:q} 2>&1 | tee -i {log:q}"
@@ -55,7 +57,6 @@ if MTBENCH:
             runtime=12 * 60,
         params:
             launch=launcher,
-            model=subpath(input.model, parent=True),
             journal=f"{RESULTS}/{RUN}/mtbench/answers.journal",
             settings=lambda w: as_json(
                 max_new_tokens=MTBENCH.max_new_tokens,
@@ -64,10 +65,10 @@ if MTBENCH:
                 engine=MTBENCH.engine,
                 chat_template=MTBENCH.chat_template,
                 seed=int(w.seed),
-                model_id=model_id(w.experiment, w.model, w.method, w.seed),
+                model_id=model_id(dict(w.items())),
             ),
         shell:
-            "{params.launch:q} {input.code[0]} --settings {params.settings:q} --model {params.model:q} "
+            "{params.launch:q} {input.code[0]} --settings {params.settings:q} --model {input.model:q} "
             "--questions {input.questions:q} --journal {params.journal:q} --output {output:q} 2>&1 | tee -i {log:q}"
 
     rule mtbench_judgments:
@@ -119,14 +120,7 @@ if MTBENCH:
             runtime=30,
         params:
             launch=launcher,
-            settings=lambda w: as_json(
-                runs=[
-                    {"model_id": model_id(**run), "method": run["method"], "seed": run["seed"]}
-                    for run in runs(w.experiment)
-                ],
-                baseline=baseline(w.experiment),
-                seed=0,
-            ),
+            settings=lambda w: as_json(runs=judged_runs(w.experiment), baseline=baseline(w.experiment), seed=0),
         shell:
             "{params.launch:q} {input.code[0]} --settings {params.settings:q} --judgments {input.judgments:q} "
             "--scores {output.scores:q} --differences {output.differences:q} 2>&1 | tee -i {log:q}"

@@ -4,7 +4,7 @@ from typing import TypeVar
 
 from pydantic import Field, PositiveInt, ValidationError
 
-from scalebio.config_evaluations import Judge, MTBench, MTBenchOrigin
+from scalebio.config_evaluations import Judge, MTBenchOrigin
 from scalebio.errors import UserError
 from scalebio.schema import Count, Strict
 
@@ -14,7 +14,9 @@ Model = TypeVar("Model", bound=Strict)
 class Questions(Strict):
     """Of mtbench_questions.py."""
 
-    mtbench: MTBench = Field(description="evaluations.mtbench of the study")
+    data: list[MTBenchOrigin] = Field(description="as evaluations.mtbench.data")
+    references: str = Field(description="as evaluations.mtbench.references")
+    from_test_set: PositiveInt | None = Field(None, description="as evaluations.mtbench.from_test_set")
     seed: Count = Field(0, description="for the pairing of test rows")
 
 
