@@ -124,7 +124,7 @@ def test_tokens_are_the_judges_own_count_or_an_estimate(rated, questions):
     body = b'{"model": "m", "choices": [{"message": {"role": "assistant", "content": "Rating: [[3]]"}}]}'
     rows, _ = rated(lambda prompt, earlier: reference_judge.Fault(body=body), asked=questions[:1])
     for row in rows:
-        assert row["score"] == 3 and row["tokens_out"] == 5
+        assert row["score"] == 3 and row["tokens_out"] == 6
         assert len(row["user_prompt"]) / 3 < row["tokens_in"] < len(row["user_prompt"])
 
 

@@ -18,7 +18,7 @@ from scalebio.config_evaluations import Judge
 from scalebio.errors import UserError
 from scalebio.mtbench.endpoints import Endpoint
 from scalebio.mtbench.parsing import FAILED
-from scalebio.mtbench.prompts import BYTES_PER_TOKEN, Prompt
+from scalebio.mtbench.prompts import Prompt, estimated_tokens
 from scalebio.mtbench.spending import Budget
 
 ATTEMPTS = 3  # at a rating that can be read
@@ -180,7 +180,7 @@ def _call(model, endpoint: Endpoint, judge: Judge, patience: Patience) -> Callab
         if stopped == "model_length":
             raise UserError(f"it takes no prompt of some {prompt.tokens} tokens ({text}). Lower `judge.context`.")
         if not usage:
-            return text, prompt.tokens, -(-len(text.encode()) // BYTES_PER_TOKEN)
+            return text, prompt.tokens, estimated_tokens(text)
         read = usage.input_tokens + (usage.input_tokens_cache_read or 0) + (usage.input_tokens_cache_write or 0)
         return text, read, usage.output_tokens
 

@@ -29,6 +29,11 @@ BYTES_PER_TOKEN = 2.5
 CUT = "\n\n[... {} characters of this answer were left out here: it is too long for the judge ...]\n\n"
 
 
+def estimated_tokens(text: str) -> int:
+    """Tokens of a text by the judge's tokenizer, as far as its bytes tell."""
+    return math.ceil(len(text.encode()) / BYTES_PER_TOKEN)
+
+
 class Prompt(NamedTuple):
     """What one judge call sends, the name of the template behind it, and characters of answers left out."""
 
@@ -39,8 +44,8 @@ class Prompt(NamedTuple):
 
     @property
     def tokens(self) -> int:
-        """Tokens at most, as estimated from the bytes."""
-        return math.ceil((len(self.system.encode()) + len(self.user.encode())) / BYTES_PER_TOKEN) + 16
+        """Tokens, estimated, with those around the two messages."""
+        return estimated_tokens(self.system + self.user) + 16
 
 
 def read(path: str | Path) -> tuple[dict[str, dict], str]:
