@@ -116,7 +116,7 @@ def test_answers_too_long_for_the_judge_are_cut_marked_and_counted(rated, answer
     assert "2 of answers cut to the judge's context" in capfd.readouterr().err
 
 
-def test_tokens_are_the_judges_own_count_or_an_estimate(rated, questions):
+def test_tokens_are_the_judges_own_count_or_an_estimate(rated, questions, templates):
     rows, _ = rated(asked=questions[:1])
     for row in rows:
         assert row["tokens_in"] == len(reference_judge.tokens(row["user_prompt"]))
@@ -125,7 +125,8 @@ def test_tokens_are_the_judges_own_count_or_an_estimate(rated, questions):
     rows, _ = rated(lambda prompt, earlier: reference_judge.Fault(body=body), asked=questions[:1])
     for row in rows:
         assert row["score"] == 3 and row["tokens_out"] == 6
-        assert len(row["user_prompt"]) / 3 < row["tokens_in"] < len(row["user_prompt"])
+        sent = len(templates[row["judge"][1]]["system_prompt"]) + len(row["user_prompt"])
+        assert sent / 4 < row["tokens_in"] < sent
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
