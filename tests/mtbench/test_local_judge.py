@@ -23,7 +23,7 @@ WHO = Judge(kind="local_gguf", gguf=GGUF, context=4096, max_tokens=300)
 def test_without_xllamacpp_the_message_says_how_to_get_it(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"python -m pip install xllamacpp==[0-9.]+ .*offline_reference"):
+    with pytest.raises(UserError, match=r"make environment.*offline_reference"):
         with endpoints.started(WHO, tmp_path):
             pass
     assert not list(tmp_path.iterdir()), "nothing may be downloaded for a judge that cannot run"
@@ -32,7 +32,7 @@ def test_without_xllamacpp_the_message_says_how_to_get_it(monkeypatch, tmp_path)
 @pytest.fixture
 def served(mt_bench_file):
     """The endpoint of SmolLM2 as judge."""
-    pytest.importorskip("xllamacpp", reason=f"install {local_judge.REQUIREMENT} to have a language model judge here")
+    pytest.importorskip("xllamacpp", reason="xllamacpp is not in this environment; `make environment` installs it")
     try:
         with endpoints.started(WHO, mt_bench_file.downloads) as endpoint:
             yield endpoint
@@ -62,7 +62,7 @@ def test_every_judgment_of_a_real_model_has_a_rating_and_is_labelled_plumbing(
 
 @pytest.mark.slow
 def test_a_file_that_is_no_model(tmp_path):
-    pytest.importorskip("xllamacpp", reason=f"install {local_judge.REQUIREMENT} to have a language model judge here")
+    pytest.importorskip("xllamacpp", reason="xllamacpp is not in this environment; `make environment` installs it")
     (tmp_path / "bad.gguf").write_bytes(b"not a model")
     with pytest.raises(UserError, match="llama.cpp cannot serve .*bad.gguf"):
         with local_judge.serving(tmp_path / "bad.gguf", 512):

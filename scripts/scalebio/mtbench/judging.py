@@ -1,8 +1,8 @@
 """Ratings of all models of an experiment by one judge, one call per question, turn, model and repeat.
 
-No inspect evaluation is started: FastChat's judgment rows are the record that we keep. A text without a readable rating is asked for again twice; after
-that its score is -1, as in FastChat, and it is counted, never averaged. Two models that gave the same answers get the
-same judgment: the judge would be sent the same prompt.
+No inspect evaluation is started: FastChat's judgment rows are the record that we keep. A text without a readable rating
+is asked for again twice; after that its score is -1, as in FastChat, and it is counted, never averaged. Two models that
+gave the same answers get the same judgment: the judge would be sent the same prompt.
 """
 
 import asyncio

@@ -12,7 +12,6 @@ from pathlib import Path
 from scalebio import loopback
 from scalebio.errors import UserError
 
-REQUIREMENT = "xllamacpp==2026.10.11549"
 # GBNF: an explanation of one line without brackets, then the rating in the form that FastChat's prompts ask for.
 GRAMMAR = r"""root ::= explanation "\n\nRating: [[" ("10" | [1-9]) "]]"
 explanation ::= [^\[\]\n]{1,200}
@@ -28,8 +27,8 @@ def require() -> None:
     """Raise UserError with the command that installs xllamacpp where it is missing."""
     if importlib.util.find_spec("xllamacpp") is None:
         raise UserError(
-            f"The judge `local_gguf` needs xllamacpp, which is not installed: python -m pip install {REQUIREMENT} "
-            "(a prebuilt wheel without dependencies), or set judge.kind to `offline_reference` or `openai`."
+            f"The judge `local_gguf` needs xllamacpp, which is not installed. Run `make environment` (a prebuilt wheel of "
+            "the version in pyproject.toml), or set judge.kind to `offline_reference` or `openai`."
         )
 
 
