@@ -27,7 +27,7 @@ def require() -> None:
     """Raise UserError with the command that installs xllamacpp where it is missing."""
     if importlib.util.find_spec("xllamacpp") is None:
         raise UserError(
-            f"The judge `local_gguf` needs xllamacpp, which is not installed. Run `make environment` (a prebuilt wheel of "
+            "The judge `local_gguf` needs xllamacpp, which is not installed. Run `make environment` (a prebuilt wheel of "
             "the version in pyproject.toml), or set judge.kind to `offline_reference` or `openai`."
         )
 
