@@ -4,16 +4,20 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 from pydantic import BaseModel, ValidationError
 
-from scalebio import config
+from scalebio import config, config_evaluations, origins
+from scalebio.config_evaluations import Evaluations
+from scalebio.mtbench import endpoints
 
 
 def models():
     return [
         value
-        for value in vars(config).values()
-        if isinstance(value, type) and issubclass(value, BaseModel) and value.__module__ == config.__name__
+        for module in (config, config_evaluations, origins)
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, BaseModel) and value.__module__ == module.__name__
     ]
 
 
@@ -84,3 +88,10 @@ def test_impossible_sources_are_refused(entry, message):
 def test_impossible_models_are_refused(entry, message):
     with pytest.raises(ValidationError, match=message):
         config.Model.model_validate(entry)
+
+
+def test_the_hosted_judge_in_the_documentation_is_a_valid_section(root):
+    text = (root / "docs/mtbench.md").read_text(encoding="utf-8")
+    section = yaml.safe_load(text.split("```yaml\n")[1].split("```")[0])
+    judge = Evaluations.model_validate(section["evaluations"]).mtbench.judge
+    assert judge.kind == "openai" and judge.cost_limit and endpoints.note(judge) == ""
