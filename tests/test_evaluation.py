@@ -7,7 +7,7 @@ import pytest
 
 from scalebio import evaluation, finetuning
 from scalebio.chat import encode_all
-from scalebio.config import Accuracy
+from scalebio.config_evaluations import Accuracy
 from scalebio.errors import UserError
 from scalebio.losses import mean_losses
 from scalebio.records import Record
