@@ -29,7 +29,7 @@ class Answers(Strict):
     batch: PositiveInt = Field(description="questions answered at a time")
     max_length: PositiveInt = Field(description="tokens of prompt and answer together")
     engine: str = Field(description="as evaluations.mtbench.engine")
-    chat_template: str | None = Field(description="as evaluations.mtbench.chat_template")
+    chat_template: str | None = Field(None, description="as evaluations.mtbench.chat_template")
 
 
 class Judgments(Strict):
