@@ -12,11 +12,11 @@ def main() -> None:
     """Measure every setting in a process of its own; write the table."""
     import argparse
     import json
-    import subprocess
 
     import pandas as pd
 
     from scalebio.bench import growth
+    from scalebio.bench.child import run_child
     from scalebio.files import write_text
     from scalebio.progress import Progress
 
@@ -28,11 +28,8 @@ def main() -> None:
     arguments = parser.parse_args()
     rows, asked, progress = [], growth.settings(), Progress("growth")
     for setting in asked:
-        values = [str(setting[name]) for name in growth.PLAIN]
-        child = subprocess.run(
-            [sys.executable, __file__, "--child", *values], stdout=subprocess.PIPE, text=True, check=True
-        )
-        rows.append(setting | json.loads(child.stdout))
+        values = [setting[name] for name in growth.PLAIN]
+        rows.append(setting | run_child(__file__, *values, what=f"growth by {setting['varied']}"))
         progress(len(rows), len(asked), f"{setting['varied']} {setting[setting['varied']]}")
     write_text(arguments.csv, pd.DataFrame(rows).to_csv(index=False, float_format="%.5g", lineterminator="\n"))
 

@@ -12,7 +12,6 @@ def main() -> None:
     """Measure every case several times, each in a process of its own; write the table."""
     import argparse
     import json
-    import subprocess
 
     from scalebio.bench import judging
 
@@ -23,6 +22,7 @@ def main() -> None:
         return print(json.dumps(judging.measure(int(sys.argv[2]), serve)))
     import pandas as pd
 
+    from scalebio.bench.child import run_child
     from scalebio.files import write_text
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -30,10 +30,9 @@ def main() -> None:
     arguments = parser.parse_args()
     rows = []
     for models in judging.MODELS:
-        command = [sys.executable, __file__, "--child", str(models)]
         rounds = []
         for _ in range(judging.ROUNDS):
-            rounds.append(json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout))
+            rounds.append(run_child(__file__, models, what=f"judging of {models} models"))
             print(rounds[-1], flush=True)
         rows.append(min(rounds, key=lambda row: row["seconds"]))
     table = pd.DataFrame(rows, columns=judging.COLUMNS)

@@ -109,7 +109,7 @@ def load(folder: str | Path, revision: str | None = None, gguf: str | None = Non
 
 def from_hub(hub: Hub):
     """Model and tokenizer at the pinned commit (`unverified`: at the newest)."""
-    return load(hub.id, revision=None if hub.revision == "unverified" else hub.revision)
+    return load(hub.id, revision=hub.commit)
 
 
 def fill(model, parameters: dict[str, torch.Tensor]) -> None:

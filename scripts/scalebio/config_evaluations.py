@@ -7,6 +7,9 @@ from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 from scalebio.origins import HubFiles, PackageFile, Wheel
 from scalebio.schema import Strict, exactly_one
 
+References = Literal["gpt-4", "gpt-4-0125-preview"]
+EngineKind = Literal["auto", "transformers", "vllm"]
+
 
 class Accuracy(Strict):
     """Greedy answers to test questions, scored by the task's own checker; only full marks count as right."""
@@ -84,7 +87,7 @@ class MTBench(Strict):
     data: list[MTBenchOrigin] = Field(
         min_length=1, description="origins of questions, references and judge prompts, searched in this order"
     )
-    references: Literal["gpt-4", "gpt-4-0125-preview"] = Field(
+    references: References = Field(
         "gpt-4",
         description="reference answers shown to the judge: FastChat's (13 of 30 wrong somewhere), or the corrected ones",
     )
@@ -101,7 +104,7 @@ class MTBench(Strict):
         None, description="a Jinja file, for models whose tokenizer has no chat template; those that have one keep it"
     )
     batch: PositiveInt = Field(8, description="questions answered at a time")
-    engine: Literal["auto", "transformers", "vllm"] = Field(
+    engine: EngineKind = Field(
         "auto", description="what generates answers; `auto`: vllm where it is installed and there is a GPU"
     )
     judge: Judge = Field(description="who rates the answers")

@@ -9,6 +9,8 @@ import hashlib
 import json
 from pathlib import Path
 
+from scalebio.files import read_jsonl
+
 
 def key(*parts: object) -> str:
     """A name for a piece of work from everything that decides its outcome (JSON values)."""
@@ -16,22 +18,21 @@ def key(*parts: object) -> str:
 
 
 class Journal:
-    """A mapping from keys to JSON values, each on disk before `add` returns. One process writes it at a time."""
+    """A mapping from keys to JSON values, handed to the system before `add` returns. One process writes it at a time.
+
+    Raises UserError naming file and line where an earlier line is damaged.
+    """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.entries: dict[str, object] = {}
         whole = 0
         if self.path.exists():
-            content = self.path.read_bytes()
             # What stands after the last line end was being written when its job was killed.
-            whole = content.rfind(b"\n") + 1
-            for line in content[:whole].splitlines():
-                entry = json.loads(line)
-                self.entries[entry["key"]] = entry["value"]
+            whole = self.path.read_bytes().rfind(b"\n") + 1
         self.file = open(self.path, "ab")
         self.file.truncate(whole)
+        self.entries = {entry["key"]: entry["value"] for entry in read_jsonl(self.path)}
 
     def __contains__(self, name: str) -> bool:
         return name in self.entries

@@ -16,6 +16,11 @@ class Hub(Strict):
         description="the 40-digit commit, or `unverified`: then the newest one is loaded and recorded",
     )
 
+    @property
+    def commit(self) -> str | None:
+        """The pinned commit; None for the newest one."""
+        return None if self.revision == "unverified" else self.revision
+
 
 class HubData(Hub):
     """A data set on the Hugging Face hub."""

@@ -99,7 +99,7 @@ def _from_hub(name: str, hub: HubData, format: str) -> tuple[list[Record], list[
 
     print(f"source {name}: loading {hub.id} ({hub.split}) from the hub", flush=True)
     try:
-        commit = HfApi().dataset_info(hub.id).sha if hub.revision == "unverified" else hub.revision
+        commit = hub.commit or HfApi().dataset_info(hub.id).sha
         rows = load_dataset(hub.id, split=hub.split, revision=commit)
     except Exception as error:  # the hub's clients raise dozens of unrelated types for "it did not work"
         raise UserError(

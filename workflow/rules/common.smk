@@ -101,16 +101,15 @@ def as_json(**settings):
     """The config slice that one job depends on, as the text of its `--settings`; a change re-runs just those jobs."""
 
     def plain(value):
+        if isinstance(value, list):
+            return [plain(item) for item in value]
         # What a model runs on is no part of what it is.
         hidden = {"hardware"} if isinstance(value, Model) else None
         return (
             value.model_dump(mode="json", exclude_none=True, exclude=hidden) if hasattr(value, "model_dump") else value
         )
 
-    def plain_all(value):
-        return [plain(item) for item in value] if isinstance(value, list) else plain(value)
-
-    return json.dumps({key: plain_all(value) for key, value in settings.items()}, sort_keys=True, ensure_ascii=False)
+    return json.dumps({key: plain(value) for key, value in settings.items()}, sort_keys=True, ensure_ascii=False)
 
 
 def experiment_of(wildcards):

@@ -4,17 +4,14 @@ Rounds go through all variants before any is measured again, so that a neighbour
 all of them; every child has one thread. Ratios are to `released` on the same shape.
 """
 
-import json
-import os
 import statistics
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 
 from scalebio.bench import measure
+from scalebio.bench.child import run_child
 from scalebio.bench.names import ABOUT, SHAPES
 from scalebio.errors import UserError
 
@@ -24,15 +21,7 @@ ENTRY = Path(__file__).resolve().parents[2] / "bench_step.py"
 
 def in_child(shape: str, variant: str, first: int, count: int) -> dict:
     """`measure.measure` in a process of its own. Raises UserError with its last words if it fails."""
-    command = [sys.executable, str(ENTRY), "--child", shape, variant, str(first), str(count)]
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    done = subprocess.run(command, env=os.environ | threads, capture_output=True, text=True)
-    if done.returncode:
-        raise UserError(
-            f"bench: {variant} on {shape} ended with code {done.returncode} (−9: out of memory). Its last words:\n"
-            + done.stderr[-2000:]
-        )
-    return json.loads(done.stdout.splitlines()[-1])
+    return run_child(ENTRY, shape, variant, first, count, what=f"{variant} on {shape}")
 
 
 def run(

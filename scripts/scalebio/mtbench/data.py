@@ -82,11 +82,13 @@ def _from_hub(origin: MTBenchOrigin, name: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    revision = None if origin.hub.revision == "unverified" else origin.hub.revision
     try:
         return Path(
             snapshot_download(
-                origin.hub.id, repo_type=origin.hub.type, revision=revision, allow_patterns=[f"**/{name}", name]
+                origin.hub.id,
+                repo_type=origin.hub.type,
+                revision=origin.hub.commit,
+                allow_patterns=[f"**/{name}", name],
             )
         )
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:

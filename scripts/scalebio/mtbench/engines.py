@@ -8,6 +8,7 @@ import importlib.util
 from pathlib import Path
 from typing import Protocol
 
+import torch
 from transformers import GenerationConfig
 
 from scalebio import base_models
@@ -95,8 +96,6 @@ def load(folder: Path, kind: str, max_length: int, chat_template: str | None = N
     `chat_template` is a Jinja file, used where the tokenizer has none. Raises UserError where vllm is asked for and not
     installed, or the file cannot be read.
     """
-    import torch
-
     installed = importlib.util.find_spec("vllm") is not None
     if kind == "vllm" and not installed:
         raise UserError("evaluations.mtbench.engine is `vllm`, which is not installed. Install it, or set `auto`.")

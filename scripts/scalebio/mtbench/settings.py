@@ -4,7 +4,7 @@ from typing import TypeVar
 
 from pydantic import Field, PositiveInt, ValidationError
 
-from scalebio.config_evaluations import Judge, MTBenchOrigin
+from scalebio.config_evaluations import EngineKind, Judge, MTBenchOrigin, References
 from scalebio.errors import UserError
 from scalebio.schema import Count, Strict
 
@@ -15,7 +15,7 @@ class Questions(Strict):
     """Of mtbench_questions.py."""
 
     data: list[MTBenchOrigin] = Field(description="as evaluations.mtbench.data")
-    references: str = Field(description="as evaluations.mtbench.references")
+    references: References = Field(description="as evaluations.mtbench.references")
     from_test_set: PositiveInt | None = Field(None, description="as evaluations.mtbench.from_test_set")
     seed: Count = Field(0, description="for the pairing of test rows")
 
@@ -28,7 +28,7 @@ class Answers(Strict):
     max_new_tokens: PositiveInt = Field(description="tokens per turn at most")
     batch: PositiveInt = Field(description="questions answered at a time")
     max_length: PositiveInt = Field(description="tokens of prompt and answer together")
-    engine: str = Field(description="as evaluations.mtbench.engine")
+    engine: EngineKind = Field(description="as evaluations.mtbench.engine")
     chat_template: str | None = Field(None, description="as evaluations.mtbench.chat_template")
 
 

@@ -5,7 +5,7 @@ Names stand as code spans, so that `_`, `<`, `$` or `|` in them is shown as it i
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import pandas as pd
 
@@ -176,10 +176,16 @@ def _note(part: pd.DataFrame) -> str:
     return f"**Judge: {'; '.join(map(name, notes))}**\n\n" if notes else ""
 
 
+def _by_judge(frame: pd.DataFrame, header: list[str], rows_of: Callable[[pd.DataFrame], list]) -> list[tuple[str, str]]:
+    """A section for all that one judge rated of an experiment: `rows_of` makes the rows under `header`."""
+    parts = frame.groupby(["experiment", "judge", "questions"], sort=False)
+    return [(_judged_by(part), _note(part) + grid(header, rows_of(part))) for _, part in parts]
+
+
 def mtbench(frame: pd.DataFrame) -> str:
     """Mean score by category and turn, with judge and questions."""
-    sections = []
-    for _, part in frame.groupby(["experiment", "judge", "questions"], sort=False):
+
+    def rows_of(part: pd.DataFrame) -> list[list[str]]:
         rows = []
         for (method, category, turn), lines in part.groupby(["method", "category", "turn"], sort=False):
             scores, one = lines["score"].dropna(), lines.iloc[0]
@@ -188,9 +194,10 @@ def mtbench(frame: pd.DataFrame) -> str:
             cells.append(number((lines["judge_sd"] ** 2).mean(skipna=False) ** 0.5 / len(lines) ** 0.5, 2))
             cells += [f"{lines[count].sum():.0f}" for count in ("n", "failed", "cut")]
             rows.append([*cells, str(len(lines)), f"{lines['repeats'].max():.0f}"])
-        header = ["category", "turn", "method", "score (mean)", "score (min … max)", "95 % interval", "judge's sd"]
-        header += ["ratings", "failed", "cut", "seeds", "judged"]
-        sections.append((_judged_by(part), _note(part) + grid(header, rows)))
+        return rows
+
+    header = ["category", "turn", "method", "score (mean)", "score (min … max)", "95 % interval", "judge's sd"]
+    header += ["ratings", "failed", "cut", "seeds", "judged"]
     text = (
         "Scores from 1 to 10 (higher is better), mean over seeds; range: smallest and largest over seeds; interval, only "
         "with one seed: over questions. Judge's sd: standard deviation of the mean that the judge alone makes, known "
@@ -198,13 +205,13 @@ def mtbench(frame: pd.DataFrame) -> str:
         "Cut: judgments of answers that lost their middle to the judge's context. Scores of different judges or "
         "questions are not comparable."
     )
-    return document("Scores by category", text, sections)
+    return document("Scores by category", text, _by_judge(frame, header, rows_of))
 
 
 def mtbench_differences(frame: pd.DataFrame) -> str:
     """Differences to the baseline by category, over all seeds, and what the judge does to the same answers."""
-    sections = []
-    for _, part in frame.groupby(["experiment", "judge", "questions"], sort=False):
+
+    def rows_of(part: pd.DataFrame) -> list[list[str]]:
         rows = []
         for line in part[part["seed"] == "all"].itertuples():
             same = part[(part["comparison"] == "method") & (part["method"] == line.method) & (part["seed"] != "all")]
@@ -214,8 +221,10 @@ def mtbench_differences(frame: pd.DataFrame) -> str:
             cells += [span(line.low, line.high, 2, sign=True), str(line.n), number(line.smallest_visible, 2)]
             lowest = by_seed.min() if len(by_seed) > 1 else math.nan
             rows.append([*cells, line.verdict, span(lowest, by_seed.max(), 2, sign=True)])
-        header = ["comparison", "category", "difference", "95 % interval", "questions", "smallest visible", "verdict"]
-        sections.append((_judged_by(part), _note(part) + grid([*header, "by seed (min … max)"], rows)))
+        return rows
+
+    header = ["comparison", "category", "difference", "95 % interval", "questions", "smallest visible", "verdict"]
+    header.append("by seed (min … max)")
     text = (
         "Differences in points of the score (positive: better than the baseline), paired by question, mean over turns, "
         "repeats and seeds. Interval: over questions, none below six; it speaks of other questions, not of other seeds. "
@@ -223,14 +232,14 @@ def mtbench_differences(frame: pd.DataFrame) -> str:
         "noise: the same answers judged again, odd minus even repeats. Each line is tested by itself: of twenty without "
         "a true difference, about one is called better or worse."
     )
-    return document("Differences to the baseline by category", text, sections)
+    return document("Differences to the baseline by category", text, _by_judge(frame, header, rows_of))
 
 
 def mtbench_repeats(frame: pd.DataFrame) -> str:
     """Scores after each number of repeats."""
-    sections = []
-    for _, part in frame.groupby(["experiment", "judge", "questions"], sort=False):
-        rows = [
+
+    def rows_of(part: pd.DataFrame) -> list[list[str]]:
+        return [
             [
                 name(line.method),
                 f"{line.repeats:.0f}",
@@ -242,13 +251,13 @@ def mtbench_repeats(frame: pd.DataFrame) -> str:
             ]
             for line in part[part["seed"] == "all"].itertuples()
         ]
-        header = ["method", "repeats", "score (mean)", "95 % interval", "judge's sd", "ratings", "failed"]
-        sections.append((_judged_by(part), _note(part) + grid(header, rows)))
+
+    header = ["method", "repeats", "score (mean)", "95 % interval", "judge's sd", "ratings", "failed"]
     text = (
         "Score over all categories, turns and seeds if the judge had stopped after so many repeats. Interval: over "
         "questions, which more repeats do not replace. Judge's sd: what the judge alone adds to the mean."
     )
-    return document("Scores by judge repeats", text, sections)
+    return document("Scores by judge repeats", text, _by_judge(frame, header, rows_of))
 
 
 def mixtures(frame: pd.DataFrame) -> str:
