@@ -112,7 +112,7 @@ def test_retry_after_is_waited_for(rated, questions):
     rows, _ = rated(faults, asked=questions[:1])
     assert len(rows) == 2 and all(row["score"] == 10 for row in rows)
     # Without the header the second request comes after half a second.
-    assert all(2 <= second - first < 4 for first, second in came.values())
+    assert all(2 <= second - first < 10 for first, second in came.values())
 
 
 @pytest.mark.parametrize(
