@@ -13,6 +13,7 @@ if not workflow.configfiles:
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/geometry.smk"
 include: "workflow/rules/catalogue.smk"
 
 

@@ -17,7 +17,7 @@ import torch
 from scalebio import checkpoints
 from scalebio.bilevel import Bilevel
 from scalebio.checkpoints import Checkpoints
-from scalebio.config import Lisa, ScaleBiO
+from scalebio.config import Hardware, Lisa, ScaleBiO
 from scalebio.errors import Stopped, UserError
 from scalebio.finetuning import FineTuning, Recipe
 from scalebio.launching import launch_line
@@ -200,7 +200,7 @@ def test_sigterm_ends_with_its_own_status(inputs, tmp_path):
 
 @pytest.mark.slow
 def test_sharded_processes_killed_and_resumed_end_as_if_they_had_not_been(inputs, tmp_path):
-    launcher = ("env", *shlex.split(launch_line(sys.executable, processes=2)))
+    launcher = ("env", *shlex.split(launch_line(sys.executable, Hardware(processes=2))))
 
     def command(out):
         more = ("--shard", "--checkpoints", f"{out}/checkpoints", "--checkpoint-seconds", "0")

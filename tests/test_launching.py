@@ -15,19 +15,21 @@ from scalebio.launching import launch_line, sharing_flags
 
 
 def test_one_process_is_plain_python():
-    assert launch_line("/opt/my env/python") == "'/opt/my env/python'"
+    assert launch_line("/opt/my env/python", Hardware()) == "'/opt/my env/python'"
 
 
 def test_eight_gpus_of_one_node():
-    assert launch_line("python", processes=8, gpus=8) == (
-        "python -m accelerate.commands.launch --multi_gpu --num_machines 1 --num_processes 8 --main_process_port 0 "
+    assert launch_line("python", Hardware(processes=8, gpus=8, cpus=6)) == (
+        "OMP_NUM_THREADS=6 MKL_NUM_THREADS=6 python -m accelerate.commands.launch --multi_gpu --num_machines 1 --num_processes 8 --main_process_port 0 "
         "--mixed_precision no --dynamo_backend no"
     )
 
 
 def test_two_nodes_of_eight_gpus():
-    words = shlex.split(launch_line("python", nodes=2, processes=8, gpus=8))
-    assert words[:6] == [
+    words = shlex.split(launch_line("python", Hardware(nodes=2, processes=8, gpus=8)))
+    assert words[:8] == [
+        "OMP_NUM_THREADS=1",
+        "MKL_NUM_THREADS=1",
         "srun",
         "--nodes=2",
         "--ntasks=2",
@@ -35,12 +37,12 @@ def test_two_nodes_of_eight_gpus():
         "--gpus-per-node=8",
         "--kill-on-bad-exit=1",
     ]
-    assert words[6:8] == ["bash", "-c"] and words[9] == "python"
-    assert "--num_processes 16" in words[8] and '--machine_rank "$SLURM_NODEID"' in words[8]
+    assert words[8:10] == ["bash", "-c"] and words[11] == "python"
+    assert "--num_processes 16" in words[10] and '--machine_rank "$SLURM_NODEID"' in words[10]
 
 
 def test_without_gpus_the_processes_use_the_cpu():
-    assert launch_line("python", processes=2).startswith("ACCELERATE_USE_CPU=true ")
+    assert "ACCELERATE_USE_CPU=true " in launch_line("python", Hardware(processes=2))
 
 
 def test_flags():
@@ -74,7 +76,7 @@ def test_learning_weights_by_the_line_equals_one_process(tiny, tmp_path, nodes):
         file = tmp_path / name
         file.write_text(text)
         file.chmod(file.stat().st_mode | stat.S_IXUSR)
-    line = launch_line(sys.executable, nodes=nodes, processes=2 // nodes)
+    line = launch_line(sys.executable, Hardware(nodes=nodes, processes=2 // nodes))
     jobs.run(jobs.weights_command(tmp_path, tmp_path / "one", method={"steps": 5}))
     command = jobs.weights_command(tmp_path, tmp_path / "many", "--shard", method={"steps": 5})
     environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
@@ -100,7 +102,7 @@ def test_a_model_fine_tuned_in_parts_is_saved_whole(tiny, tmp_path):
     jobs.make_inputs(tiny, tmp_path)
     lisa = {"layers": 1, "interval": 3}
     jobs.run(jobs.finetune_command(tmp_path, tmp_path / "one", lisa=lisa))
-    launcher = ("env", *shlex.split(launch_line(sys.executable, processes=2)))
+    launcher = ("env", *shlex.split(launch_line(sys.executable, Hardware(processes=2))))
     jobs.run(jobs.finetune_command(tmp_path, tmp_path / "two", "--shard", lisa=lisa), *launcher)
     one, two = (AutoModelForCausalLM.from_pretrained(tmp_path / out / "model").state_dict() for out in ("one", "two"))
     start = AutoModelForCausalLM.from_pretrained(tmp_path / "base").state_dict()

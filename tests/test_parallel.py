@@ -7,6 +7,7 @@ import jobs
 import parallel_worker
 import pytest
 
+from scalebio.config import Hardware
 from scalebio.errors import UserError
 from scalebio.launching import launch_line
 from scalebio.parallel import Parallel
@@ -23,7 +24,7 @@ def alone():
     [(2, ()), (2, ("--shard",)), (4, ("--micro-batch", "2")), (4, ("--shard", "--micro-batch", "1"))],
 )
 def test_many_processes_equal_one(alone, tmp_path, processes, flags):
-    launcher = launch_line(sys.executable, processes=processes).split()
+    launcher = launch_line(sys.executable, Hardware(processes=processes)).split()
     jobs.run(["tests/parallel_worker.py", str(tmp_path / "out.json"), *flags], "env", *launcher)
     many = json.loads((tmp_path / "out.json").read_text())
     assert many["world"] == processes and many["shard"] == ("--shard" in flags)

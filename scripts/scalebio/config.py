@@ -143,6 +143,17 @@ class Hardware(Strict):
     nodes: PositiveInt = Field(1, description="machines; several are started by `srun` inside a SLURM allocation")
     gpus: Count = Field(0, description="GPUs a node; 0: the CPU")
     processes: PositiveInt = Field(1, description="processes a node; with GPUs one each")
+    cpus: PositiveInt = Field(1, description="CPU cores a process")
+    memory_gb: PositiveFloat | None = Field(
+        None,
+        description="main memory that a job with this model needs on a node; unset: 2 for one made from scratch, else 8. "
+        "A second attempt asks for half as much again, a third for twice as much",
+    )
+    hours: PositiveFloat = Field(
+        24,
+        description="time limit of a job that trains this model; it stops with a checkpoint before, from which the next "
+        "attempt goes on. That asks for more as with memory",
+    )
     shard: bool = Field(False, description="split both models over the processes (FSDP2), instead of a copy in each")
     offload: bool = Field(False, description="with `shard`: parameters rest in the CPU's memory")
     recompute: bool = Field(

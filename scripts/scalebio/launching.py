@@ -17,17 +17,19 @@ _ON_EACH_NODE = (
 )
 
 
-def launch_line(python: str, nodes: int = 1, processes: int = 1, gpus: int = 0) -> str:
-    """Shell words to put before an entry point and its arguments, quoted; `processes` and `gpus` are those of one node.
+def launch_line(python: str, hardware: Hardware) -> str:
+    """Shell words to put before an entry point and its arguments, quoted.
 
     One process: `python`. Several on a node: `accelerate launch` on a free port. Several nodes: `srun`, inside an
     allocation of that many nodes, which is what the rules' `resources` ask SLURM for. Precision is chosen by the job.
     """
-    total = nodes * processes
+    nodes, gpus, total = hardware.nodes, hardware.gpus, hardware.nodes * hardware.processes
     if total == 1:
         return shlex.quote(python)
-    # Without it accelerate looks for GPUs, and processes that share none would be refused.
-    prefix = "" if gpus else "ACCELERATE_USE_CPU=true "
+    # Snakemake sets the threads of a whole job. Without the second, accelerate looks for GPUs, and processes that share
+    # none would be refused.
+    prefix = f"OMP_NUM_THREADS={hardware.cpus} MKL_NUM_THREADS={hardware.cpus} "
+    prefix += "" if gpus else "ACCELERATE_USE_CPU=true "
     if nodes == 1:
         return (
             f"{prefix}{shlex.quote(python)} -m accelerate.commands.launch --multi_gpu --num_machines 1 "

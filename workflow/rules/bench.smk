@@ -18,8 +18,8 @@ rule bench_step:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=120,
+        mem_mb=memory(8),
+        runtime=runtime(2),
     params:
         launch=launcher,
     shell:
@@ -48,8 +48,8 @@ rule bench:
         "../../envs/plot.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory(1),
+        runtime=runtime(0.25),
     params:
         launch=launcher,
         settings=as_json(),
@@ -70,8 +70,8 @@ rule growth_table:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=memory(4),
+        runtime=runtime(1),
     params:
         launch=launcher,
     shell:
@@ -93,8 +93,8 @@ rule growth:
         "../../envs/plot.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory(1),
+        runtime=runtime(0.25),
     params:
         launch=launcher,
         settings=as_json(),
@@ -118,8 +118,8 @@ rule bench_judging:
     # The judge is a process of its own.
     threads: 2
     resources:
-        mem_mb=2000,
-        runtime=15,
+        mem_mb=memory(2),
+        runtime=runtime(0.25),
     params:
         launch=launcher,
     shell:

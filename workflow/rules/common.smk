@@ -11,7 +11,6 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 from scalebio.config import Model
 from scalebio.dependencies import code_files
 from scalebio.errors import UserError
-from scalebio.launching import launch_line, sharing_flags
 from scalebio.study import check_files, load_study
 
 
@@ -59,44 +58,6 @@ def _closure(script):
     return code_files(path)
 
 
-def launcher(wildcards, resources):
-    """How a job is started. Takes `resources` so that it never counts as a change of the job."""
-    # Inside a conda environment `python` is that environment's; otherwise it is the one that runs Snakemake.
-    return "python" if workflow.deployment_settings.deployment_method else sys.executable
-
-
-def training_launcher(wildcards, resources):
-    """The same for a job that may run on several processes, as many as its resources say."""
-    nodes, gpus = resources.get("nodes", 1), resources.get("gpu", 0)
-    return launch_line(launcher(wildcards, resources), nodes, resources.get("processes", 1), gpus // nodes)
-
-
-def sharing(wildcards, resources):
-    """Flags that tell a training job's processes how to share the work; like the launcher, no change of the job."""
-    return sharing_flags(model_of(wildcards).hardware)
-
-
-def nodes(wildcards):
-    """Machines that a training job of this model runs on; one task on each starts its processes."""
-    return model_of(wildcards).hardware.nodes
-
-
-def gpus(wildcards):
-    """GPUs of a training job in all."""
-    return model_of(wildcards).hardware.gpus * nodes(wildcards)
-
-
-def processes(wildcards):
-    """Processes of a training job on each of its nodes."""
-    return model_of(wildcards).hardware.processes
-
-
-def only_if_it_learns(count):
-    """The same count for a method that learns, and the least for one that has nothing to learn."""
-    least = 0 if count is gpus else 1
-    return lambda wildcards: least if STUDY.methods[wildcards.method].kind == "uniform" else count(wildcards)
-
-
 def as_json(**settings):
     """The config slice that one job depends on, as the text of its `--settings`; a change re-runs just those jobs."""
 
@@ -125,11 +86,6 @@ def base_model(wildcards):
     if model_of(wildcards).warm_up:
         return f"{RESULTS}/{wildcards.experiment}/{wildcards.model}/base/provenance.json"
     return f"{RESULTS}/models/{wildcards.model}/provenance.json"
-
-
-def memory_mb(wildcards, attempt):
-    """Memory of a job that holds models; doubled at each attempt under `--retries`."""
-    return (2000 if model_of(wildcards).scratch else 8000) * 2 ** (attempt - 1)
 
 
 def runs(*experiments, evaluation=None):

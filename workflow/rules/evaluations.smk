@@ -16,10 +16,11 @@ rule evaluate:
         f"{BENCHMARKS}/evaluate/{RUN}.tsv"
     conda:
         "../../envs/train.yaml"
-    threads: 1
+    threads: model_threads
     resources:
         mem_mb=memory_mb,
-        runtime=12 * 60,
+        runtime=runtime(12),
+        gpu=one_gpu,
     params:
         launch=launcher,
         settings=lambda w: as_json(

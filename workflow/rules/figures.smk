@@ -27,8 +27,8 @@ for figure, spec in FIGURE_LIST.items():
             "../../envs/plot.yaml"
         threads: 1
         resources:
-            mem_mb=1000,
-            runtime=10,
+            mem_mb=memory(1),
+            runtime=runtime(0.25),
         params:
             launch=launcher,
             draw=spec["draw"],

@@ -17,8 +17,8 @@ rule hypergradient_check:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=memory(2),
+        runtime=runtime(1),
     params:
         launch=launcher,
         settings=as_json(seeds=[0, 1]),
@@ -45,8 +45,8 @@ rule hypergradient:
         "../../envs/plot.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory(1),
+        runtime=runtime(0.25),
     params:
         launch=launcher,
         settings=as_json(),

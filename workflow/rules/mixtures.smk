@@ -20,8 +20,8 @@ rule draw_mixture:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=memory(2),
+        runtime=runtime(1),
     params:
         launch=launcher,
         settings=lambda w: as_json(

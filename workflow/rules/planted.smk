@@ -33,8 +33,8 @@ rule measure_planted:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=memory(2),
+        runtime=runtime(1),
     params:
         launch=launcher,
         settings=lambda w: as_json(task=w.task, base=w.base, seed=int(w.seed)),
@@ -59,8 +59,8 @@ rule planted:
         "../../envs/plot.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory(1),
+        runtime=runtime(0.25),
     params:
         launch=launcher,
     shell:
@@ -83,8 +83,8 @@ rule planted_check:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=memory(2),
+        runtime=runtime(1),
     params:
         launch=launcher,
         settings=as_json(seeds=PLANTED_SEEDS),

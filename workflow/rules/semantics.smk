@@ -23,8 +23,8 @@ rule measure_semantics:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=memory(2),
+        runtime=runtime(1),
     params:
         launch=launcher,
         settings=lambda w: as_json(task=w.task, seed=int(w.seed)),
@@ -46,7 +46,7 @@ rule semantics_table:
     threads: 1
     resources:
         mem_mb=500,
-        runtime=5,
+        runtime=runtime(0.25),
     shell:
         # The header of the first, the rows of all.
         "awk 'FNR > 1 || NR == 1' {input.runs:q} > {output.csv:q} 2> {log:q}"
@@ -70,8 +70,8 @@ rule semantics:
         "../../envs/plot.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory(1),
+        runtime=runtime(0.25),
     params:
         launch=launcher,
         settings=as_json(),

@@ -23,8 +23,8 @@ rule fetch_source:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=memory(2),
+        runtime=runtime(1),
     params:
         launch=launcher,
         settings=source_settings,
@@ -38,3 +38,8 @@ use rule fetch_source as fetch_hub_source with:
     wildcard_constraints:
         source=one_of(HUB_SOURCES),
     retries: 2
+
+
+# Compute nodes often have no way to the hub.
+localrules:
+    fetch_hub_source,

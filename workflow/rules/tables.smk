@@ -29,8 +29,8 @@ for table in [*RUN_FILES, *JUDGED_FILES]:
             "../../envs/plot.yaml"
         threads: 1
         resources:
-            mem_mb=1000,
-            runtime=10,
+            mem_mb=memory(1),
+            runtime=runtime(0.25),
         params:
             launch=launcher,
             name=table,
@@ -67,8 +67,8 @@ rule table_costs:
         "../../envs/plot.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory(1),
+        runtime=runtime(0.25),
     params:
         launch=launcher,
         about=ABOUT_TABLES["costs"],

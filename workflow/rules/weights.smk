@@ -18,17 +18,12 @@ rule learn_weights:
         f"{BENCHMARKS}/learn_weights/{RUN}.tsv"
     conda:
         "../../envs/train.yaml"
-    threads: 1
+    threads: training_threads(learning_hardware)
     resources:
-        mem_mb=memory_mb,
-        runtime=24 * 60,
-        nodes=only_if_it_learns(nodes),
-        tasks=only_if_it_learns(nodes),
-        processes=only_if_it_learns(processes),
-        gpu=only_if_it_learns(gpus),
+        **training_resources(learning_hardware),
     params:
-        launch=training_launcher,
-        sharing=sharing,
+        launch=training_launcher(learning_hardware),
+        sharing=sharing(learning_hardware),
         checkpoints=f"{RESULTS}/{RUN}/checkpoints/learn_weights",
         settings=lambda w: as_json(
             experiment=w.experiment,
