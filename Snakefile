@@ -33,6 +33,7 @@ include: "workflow/rules/hypergradient.smk"
 include: "workflow/rules/planted.smk"
 include: "workflow/rules/semantics.smk"
 include: "workflow/rules/bench.smk"
+include: "workflow/rules/slurm_smoke.smk"
 
 
 rule all:

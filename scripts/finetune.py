@@ -5,7 +5,7 @@ Settings: run (a label), finetuning (the study's section), seed, max_length, lis
 
 from pathlib import Path
 
-from scalebio.cli import first_process, run, training_parser
+from scalebio.cli import expected, first_process, run, training_parser
 
 EVALUATIONS = 5
 
@@ -20,6 +20,7 @@ def main() -> None:
     from scalebio.errors import UserError
     from scalebio.files import replacing, write_json
     from scalebio.parallel import Parallel
+    from scalebio.preflight import check_expected
     from scalebio.progress import Progress
     from scalebio.provenance import provenance, sha256
     from scalebio.streams import stream
@@ -35,6 +36,8 @@ def main() -> None:
     recipe, seed = Finetuning.model_validate(settings["finetuning"]), settings["seed"]
     lisa = Lisa.model_validate(settings["lisa"]) if settings.get("lisa") else None
 
+    parallel = Parallel(arguments.shard, arguments.offload, arguments.micro_batch, arguments.recompute)
+    check_expected(expected(arguments), Path(arguments.training).parent, parallel)
     model, tokenizer = base_models.load(Path(arguments.model).parent)
     examples = encode_all(records.read(arguments.mixture), tokenizer, settings["max_length"])
     steps = len(examples) * recipe.epochs // recipe.batch
@@ -42,7 +45,6 @@ def main() -> None:
         raise UserError(
             f"{len(examples)} rows make no batch of {recipe.batch}: raise `finetuning.rows` or lower `batch`."
         )
-    parallel = Parallel(arguments.shard, arguments.offload, arguments.micro_batch, arguments.recompute)
     job = finetuning.FineTuning(
         model,
         examples,

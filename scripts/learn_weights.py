@@ -6,7 +6,7 @@ max_length, lisa.
 
 from pathlib import Path
 
-from scalebio.cli import first_process, run, training_parser
+from scalebio.cli import expected, first_process, run, training_parser
 
 
 def main() -> None:
@@ -44,14 +44,18 @@ def main() -> None:
     def load_model():
         from scalebio import base_models
 
+        problem.parallel  # noqa: B018 its preflight takes seconds, loading a model minutes
         model, used["tokenizer"] = base_models.load(Path(arguments.model).parent)
         return model
 
     def load_parallel():
         from scalebio.parallel import Parallel
+        from scalebio.preflight import check_expected
 
-        used["parallel"] = Parallel(arguments.shard, arguments.offload, arguments.micro_batch, arguments.recompute)
-        return used["parallel"]
+        parallel = Parallel(arguments.shard, arguments.offload, arguments.micro_batch, arguments.recompute)
+        check_expected(expected(arguments), Path(arguments.output).parent, parallel)
+        used["parallel"] = parallel
+        return parallel
 
     def load_checkpoints(parallel):
         from scalebio.checkpoints import Checkpoints

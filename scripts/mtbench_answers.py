@@ -6,14 +6,14 @@
 
 from pathlib import Path
 
-from scalebio.cli import parser, run
+from scalebio.cli import expected, gpu_parser, run
 from scalebio.files import write_jsonl
 from scalebio.mtbench import questions
 from scalebio.mtbench.settings import Answers, checked
 
 
 def main() -> None:
-    arguments = parser(__doc__)
+    arguments = gpu_parser(__doc__)
     arguments.add_argument("--model", type=Path, required=True, help="provenance.json in the model's folder")
     arguments.add_argument("--questions", type=Path, required=True, help="questions.jsonl")
     arguments.add_argument("--journal", type=Path, required=True, help="batches of an interrupted run, taken up again")
@@ -26,7 +26,9 @@ def main() -> None:
     from scalebio.journal import Journal
     from scalebio.mtbench import engines
     from scalebio.mtbench.answering import answer
+    from scalebio.preflight import check_expected
 
+    check_expected(expected(given), given.output.parent)
     how = settings.model_dump()
     engine = engines.load(given.model.parent, how.pop("engine"), settings.max_length, how.pop("chat_template"))
     made_under = given.model.read_text(encoding="utf-8")

@@ -5,7 +5,7 @@ Settings: experiment, model (its section of the study), sources (names), seed.
 
 from pathlib import Path
 
-from scalebio.cli import parser, run
+from scalebio.cli import expected, gpu_parser, run
 
 
 def main() -> None:
@@ -14,16 +14,18 @@ def main() -> None:
     from scalebio.chat import encode_all
     from scalebio.config import Model
     from scalebio.files import replacing, write_json
+    from scalebio.preflight import check_expected
     from scalebio.progress import Progress
     from scalebio.provenance import provenance, sha256
     from scalebio.streams import stream
 
-    options = parser(__doc__)
+    options = gpu_parser(__doc__)
     options.add_argument("--model", help="provenance.json of the model to start from; left out: from scratch")
     options.add_argument("--train", required=True)
     options.add_argument("--output", required=True, help="provenance.json in the folder to make")
     arguments = options.parse_args()
     settings = arguments.settings
+    check_expected(expected(arguments), Path(arguments.train).parent)
     spec, seed, names = Model.model_validate(settings["model"]), settings["seed"], settings["sources"]
     warm_up = spec.warm_up
     by_source = records.group_by_source(records.read(arguments.train), names)

@@ -48,7 +48,8 @@ def test_without_gpus_the_processes_use_the_cpu():
 def test_flags():
     assert sharing_flags(Hardware()) == ""
     hardware = Hardware(processes=2, shard=True, offload=True, micro_batch=4, recompute=True)
-    assert sharing_flags(hardware) == "--shard --offload --recompute --micro-batch 4"
+    shown = "--shard --offload --recompute --micro-batch 4 --expect-nodes 1 --expect-processes 2"
+    assert sharing_flags(hardware) == shown
 
 
 def test_impossible_hardware_is_refused():

@@ -48,7 +48,24 @@ def training_parser(description: str | None) -> argparse.ArgumentParser:
         "--checkpoints", metavar="FOLDER", help="keep checkpoints there; the next run goes on from them"
     )
     result.add_argument("--checkpoint-seconds", type=float, default=300.0, metavar="S", help="at most one in so long")
+    for name, kind in (("nodes", int), ("processes", int), ("gpus", int), ("memory-gb", float)):
+        result.add_argument(
+            f"--expect-{name}", type=kind, metavar="N", help=f"stop at once unless there are so many `hardware.{name}`"
+        )
     return result
+
+
+def gpu_parser(description: str | None) -> argparse.ArgumentParser:
+    """The same as `parser` for jobs of one process that may run on a GPU."""
+    result = parser(description)
+    result.add_argument("--expect-gpus", type=int, metavar="N", help="stop at once unless there are so many GPUs")
+    return result
+
+
+def expected(arguments: argparse.Namespace) -> dict:
+    """What the job was told to expect, as keys of `hardware`; empty if nothing."""
+    given = {name: getattr(arguments, f"expect_{name}", None) for name in ("nodes", "processes", "gpus", "memory_gb")}
+    return {name: value for name, value in given.items() if value}
 
 
 def first_process() -> bool:

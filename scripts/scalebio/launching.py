@@ -43,6 +43,10 @@ def launch_line(python: str, hardware: Hardware) -> str:
 
 
 def sharing_flags(hardware: Hardware) -> str:
-    """The flags of a training entry point that say how its processes share the work."""
+    """The flags of a training entry point that say how its processes share the work, and what they should find."""
     flags = ["--shard"] * hardware.shard + ["--offload"] * hardware.offload + ["--recompute"] * hardware.recompute
-    return " ".join(flags + ([f"--micro-batch {hardware.micro_batch}"] if hardware.micro_batch else []))
+    flags += [f"--micro-batch {hardware.micro_batch}"] if hardware.micro_batch else []
+    expected = {name: getattr(hardware, name) for name in ("nodes", "processes", "gpus", "memory_gb")}
+    if hardware.gpus or hardware.nodes * hardware.processes > 1:
+        flags += [f"--expect-{name.replace('_', '-')} {value:g}" for name, value in expected.items() if value]
+    return " ".join(flags)

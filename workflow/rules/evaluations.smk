@@ -21,13 +21,15 @@ rule evaluate:
         mem_mb=memory_mb,
         runtime=runtime(12),
         gpu=one_gpu,
+        slurm_partition=partition(one_gpu),
     params:
         launch=launcher,
+        expect=expect_gpu,
         settings=lambda w: as_json(
             run=f"{w.experiment}/{w.method}/seed{w.seed}",
             max_length=model_of(w).max_length,
             accuracy=STUDY.evaluations.accuracy if "accuracy" in experiment_of(w).evaluate else None,
         ),
     shell:
-        "{params.launch:q} {input.code[0]} --settings {params.settings:q} --model {input.model:q} "
+        "{params.launch:q} {input.code[0]} {params.expect} --settings {params.settings:q} --model {input.model:q} "
         "--test {input.test:q} --output {output:q} 2>&1 | tee -i {log:q}"

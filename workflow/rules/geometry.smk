@@ -6,9 +6,15 @@ import os
 from scalebio.config import Hardware
 from scalebio.launching import launch_line, sharing_flags
 
-# Most that the site allows, so that a later attempt asks for no more than can be had; unset: no limit.
-MOST_MEMORY_MB = float(os.environ.get("SCALEBIO_SLURM_MAX_MEMORY_GB") or "inf") * 1000
-MOST_MINUTES = float(os.environ.get("SCALEBIO_SLURM_MAX_HOURS") or "inf") * 60
+
+def site(name):
+    """What the environment says of the cluster; the profile `slurm` reads the rest. None if it says nothing."""
+    return os.environ.get(f"SCALEBIO_SLURM_{name}") or None
+
+
+# Most that the site allows; a job that would ask for more asks for this.
+MOST_MEMORY_MB = float(site("MAX_MEMORY_GB") or "inf") * 1000
+MOST_MINUTES = float(site("MAX_HOURS") or "inf") * 60
 
 
 def launcher(wildcards, resources):
@@ -39,7 +45,7 @@ def sharing(hardware):
 
 def grown(amount, attempt, most):
     """A resource at this attempt: half as much again each time, and no more than can be had."""
-    return int(min(amount * (1 + (attempt - 1) / 2), max(amount, most)))
+    return int(min(amount * (1 + (attempt - 1) / 2), most))
 
 
 def runtime(hours):
@@ -61,6 +67,16 @@ def memory_mb(wildcards, attempt):
 def one_gpu(wildcards):
     """GPUs of a job that holds one model in one process: one, where the model has any."""
     return min(1, STUDY.models[wildcards.model].hardware.gpus)
+
+
+def expect_gpu(wildcards, resources):
+    """Tells such a job what to find. From the study, not the resources: the command line may cut those."""
+    return f"--expect-gpus {one_gpu(wildcards)}" if one_gpu(wildcards) else ""
+
+
+def partition(gpus):
+    """The site's partition for a job with so many GPUs, a function of the wildcards; None leaves it to the executor."""
+    return lambda wildcards: (gpus(wildcards) and site("GPU_PARTITION")) or site("PARTITION")
 
 
 def model_threads(wildcards):
@@ -85,6 +101,7 @@ def training_resources(hardware):
         nodes=lambda wildcards: hardware(wildcards).nodes,
         tasks=lambda wildcards: hardware(wildcards).nodes,
         tasks_per_gpu=0,
+        slurm_partition=partition(lambda wildcards: hardware(wildcards).gpus),
         gpu=lambda wildcards: hardware(wildcards).gpus if hardware(wildcards).nodes == 1 else 0,
         gres=lambda wildcards: gpus_of_each_node(hardware(wildcards)),
         mpi=lambda wildcards: None if hardware(wildcards).nodes == 1 else "srun",

