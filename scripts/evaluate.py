@@ -5,21 +5,23 @@ Settings: run (a label), max_length, accuracy (the study's section) or null.
 
 from pathlib import Path
 
-from scalebio.cli import parser, run
+from scalebio.cli import claim, parser, run
 
 
 def main() -> None:
     """Evaluate and write metrics.json."""
-    from scalebio import base_models, evaluation, records
-    from scalebio.config_evaluations import Accuracy
-    from scalebio.files import write_json
-    from scalebio.provenance import provenance
-
     options = parser(__doc__)
     options.add_argument("--model", required=True, help="provenance.json in the model's folder")
     options.add_argument("--test", required=True)
     options.add_argument("--output", required=True, help="metrics.json")
     arguments = options.parse_args()
+    claim(arguments.output)
+
+    from scalebio import base_models, evaluation, records
+    from scalebio.config_evaluations import Accuracy
+    from scalebio.files import write_json
+    from scalebio.provenance import provenance
+
     settings = arguments.settings
 
     model, tokenizer = base_models.load(Path(arguments.model).parent)

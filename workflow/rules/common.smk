@@ -8,6 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
+from scalebio import crash_notes
 from scalebio.config import Model
 from scalebio.dependencies import code_files
 from scalebio.errors import UserError
@@ -66,9 +67,12 @@ def launcher(wildcards, resources):
 
 
 def training_launcher(wildcards, resources):
-    """The same for a job that may run on several processes, as many as its resources say."""
+    """The same for a job that may run on several processes, as many as its resources say, and that survives SIGTERM."""
     nodes, gpus = resources.get("nodes", 1), resources.get("gpu", 0)
-    return launch_line(launcher(wildcards, resources), nodes, resources.get("processes", 1), gpus // nodes)
+    line = launch_line(launcher(wildcards, resources), nodes, resources.get("processes", 1), gpus // nodes)
+    # SLURM sends SIGTERM to every process of a job. The shell and `tee` must outlive the training, which writes a
+    # checkpoint then: what is ignored here is so in all of them, and Python sets a handler of its own.
+    return f"trap '' TERM; {line}"
 
 
 def sharing(wildcards, resources):
@@ -91,10 +95,23 @@ def processes(wildcards):
     return model_of(wildcards).hardware.processes
 
 
-def only_if_it_learns(count):
-    """The same count for a method that learns, and the least for one that has nothing to learn."""
+def attempt(wildcards, attempt):
+    """Which attempt of a job this is, from 1, under `--retries`."""
+    return attempt
+
+
+def for_training(stage, count):
+    """`count` of what a training job runs on; the least for a method that has nothing to learn, and for a retry that will
+    end at once because the attempt before left a crash note: it must not queue for GPUs."""
     least = 0 if count is gpus else 1
-    return lambda wildcards: least if STUDY.methods[wildcards.method].kind == "uniform" else count(wildcards)
+
+    def least_or_count(wildcards, attempt):
+        checkpoints = f"{RESULTS}/{RUN}/checkpoints/{stage}".format(**wildcards)
+        idle = stage == "learn_weights" and STUDY.methods[wildcards.method].kind == "uniform"
+        ends_at_once = attempt > 1 and crash_notes.path(checkpoints).exists()
+        return least if idle or ends_at_once else count(wildcards)
+
+    return least_or_count
 
 
 def as_json(**settings):

@@ -76,10 +76,11 @@ rule finetune:
     resources:
         mem_mb=memory_mb,
         runtime=24 * 60,
-        nodes=nodes,
-        tasks=nodes,
-        processes=processes,
-        gpu=gpus,
+        nodes=for_training("finetune", nodes),
+        tasks=for_training("finetune", nodes),
+        processes=for_training("finetune", processes),
+        gpu=for_training("finetune", gpus),
+        attempt=attempt,
     params:
         launch=training_launcher,
         sharing=sharing,
@@ -94,4 +95,5 @@ rule finetune:
     shell:
         "{params.launch} {input.code[0]} {params.sharing} --settings {params.settings:q} --model {input.model:q} "
         "--mixture {input.mixture:q} --validation {input.validation:q} "
-        "--output {output.model:q} --training {output.training:q} --checkpoints {params.checkpoints:q} 2>&1 | tee -i {log:q}"
+        "--output {output.model:q} --training {output.training:q} --checkpoints {params.checkpoints:q} "
+        "--minutes {resources.runtime} --attempt {resources.attempt} 2>&1 | tee -i {log:q}"

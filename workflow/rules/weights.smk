@@ -22,10 +22,11 @@ rule learn_weights:
     resources:
         mem_mb=memory_mb,
         runtime=24 * 60,
-        nodes=only_if_it_learns(nodes),
-        tasks=only_if_it_learns(nodes),
-        processes=only_if_it_learns(processes),
-        gpu=only_if_it_learns(gpus),
+        nodes=for_training("learn_weights", nodes),
+        tasks=for_training("learn_weights", nodes),
+        processes=for_training("learn_weights", processes),
+        gpu=for_training("learn_weights", gpus),
+        attempt=attempt,
     params:
         launch=training_launcher,
         sharing=sharing,
@@ -43,4 +44,5 @@ rule learn_weights:
     shell:
         "{params.launch} {input.code[0]} {params.sharing} --settings {params.settings:q} --model {input.model:q} "
         "--train {input.train:q} --validation {input.validation:q} "
-        "--output {output.weights:q} --trajectory {output.trajectory:q} --checkpoints {params.checkpoints:q} 2>&1 | tee -i {log:q}"
+        "--output {output.weights:q} --trajectory {output.trajectory:q} --checkpoints {params.checkpoints:q} "
+        "--minutes {resources.runtime} --attempt {resources.attempt} 2>&1 | tee -i {log:q}"
