@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from scalebio.errors import Retryable, UserError
+from scalebio.errors import Retryable, Stopped, UserError
 from scalebio.files import read_json, write_json
 
 # gloo and NCCL say in plain RuntimeErrors that another process or its node has gone; a broken GPU says ECC.
@@ -31,10 +31,10 @@ def path(checkpoints: str | Path) -> Path:
 def would_come_back(error: BaseException) -> bool:
     """Whether the same job would die of it again.
 
-    Not so: signals, `Retryable` errors, OSErrors (disk, network; a missing file may be a file system that lags), too little
+    Not so: requests to stop, `Retryable` errors, OSErrors (disk, network; a missing file may be a file system that lags), too little
     memory, and what a process says whose partner has gone.
     """
-    if not isinstance(error, Exception) or isinstance(error, (Retryable, OSError, MemoryError)):
+    if not isinstance(error, Exception) or isinstance(error, (Stopped, Retryable, OSError, MemoryError)):
         return False
     distributed = getattr(sys.modules.get("torch.distributed"), "DistError", ())
     return not isinstance(error, distributed) and not (

@@ -80,6 +80,13 @@ def sharing(wildcards, resources):
     return sharing_flags(model_of(wildcards).hardware)
 
 
+def limits(wildcards, resources):
+    """Flags that tell a training job its time and which attempt it is; like the launcher, no change of the job."""
+    # Only a cluster ends a job when its time is over; on one's own machine it may take longer than was thought.
+    minutes = f"--minutes {resources.get('runtime')} " if workflow.remote_exec else ""
+    return f"{minutes}--attempt {resources.get('attempt', 1)}"
+
+
 def nodes(wildcards):
     """Machines that a training job of this model runs on; one task on each starts its processes."""
     return model_of(wildcards).hardware.nodes
