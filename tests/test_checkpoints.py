@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import re
 import shlex
 import signal
 import sys
@@ -283,6 +284,35 @@ def test_sharded_processes_killed_and_resumed_end_as_if_they_had_not_been(inputs
     assert "`processes` was 2 and is 1" in jobs.run(alone, status=2)
     jobs.run(command(out), *launcher)
     assert results(out) == results(tmp_path / "through")
+
+
+@pytest.mark.slow
+def test_a_job_stops_before_its_time_is_over(inputs, tmp_path):
+    more = ("--checkpoints", f"{tmp_path}/checkpoints", "--minutes", "0.5")
+    begun = time.monotonic()
+    output = jobs.run(jobs.finetune_command(inputs, tmp_path, *more, epochs=10**5), status=75)
+    assert time.monotonic() - begun < 30
+    said = re.search(r"because its 0.5 minutes \(`runtime`\) are nearly over after step (\d+) of", output)
+    assert said and [path.name for path in (tmp_path / "checkpoints").iterdir()] == [f"step-{int(said[1]):07d}"]
+
+
+@pytest.mark.slow
+def test_where_another_job_writes_none_of_several_processes_goes_on(inputs, tmp_path):
+    launcher = ("env", *shlex.split(launch_line(sys.executable, processes=2)))
+    command = jobs.weights_command(inputs, tmp_path, "--checkpoints", f"{tmp_path}/checkpoints/learn_weights")
+    with WritingLock(tmp_path / "checkpoints/learn_weights", heartbeat=0.5):
+        process = jobs.start(command, *launcher)
+        begun, workers = time.monotonic(), []
+        while process.poll() is None and time.monotonic() - begun < 120:
+            workers = [one for one in psutil.Process(process.pid).children(recursive=True)] or workers
+            time.sleep(0.05)
+        output = process.stdout.read()
+        assert process.wait(1) == 1
+        assert f"error: {tmp_path}/checkpoints/learn_weights is being written by another job: " in output
+        assert f"process {os.getpid()} of " in output
+        assert len(workers) >= 2 and not any(one.is_running() for one in workers)
+    assert not (tmp_path / "weights.json").exists()
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == []
 
 
 @pytest.mark.slow
