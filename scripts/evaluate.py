@@ -5,22 +5,24 @@ Settings: run (a label), max_length, accuracy (the study's section) or null.
 
 from pathlib import Path
 
-from scalebio.cli import expected, gpu_parser, run
+from scalebio.cli import claim, expected, gpu_parser, run
 
 
 def main() -> None:
     """Evaluate and write metrics.json."""
+    options = gpu_parser(__doc__)
+    options.add_argument("--model", required=True, help="provenance.json in the model's folder")
+    options.add_argument("--test", required=True)
+    options.add_argument("--output", required=True, help="metrics.json")
+    arguments = options.parse_args()
+    claim(arguments.output)
+
     from scalebio import base_models, evaluation, records
     from scalebio.config_evaluations import Accuracy
     from scalebio.files import write_json
     from scalebio.preflight import check_expected
     from scalebio.provenance import provenance
 
-    options = gpu_parser(__doc__)
-    options.add_argument("--model", required=True, help="provenance.json in the model's folder")
-    options.add_argument("--test", required=True)
-    options.add_argument("--output", required=True, help="metrics.json")
-    arguments = options.parse_args()
     settings = arguments.settings
 
     check_expected(expected(arguments), Path(arguments.output).parent)

@@ -5,19 +5,21 @@ Settings: name, model (its section of the study), offline (true: take `package` 
 
 from pathlib import Path
 
-from scalebio.cli import parser, run
+from scalebio.cli import claim, parser, run
 
 
 def main() -> None:
     """Load the model from where the settings say, save it, write provenance.json into its folder last."""
+    options = parser(__doc__)
+    options.add_argument("--output", required=True, help="provenance.json in the folder to make")
+    arguments = options.parse_args()
+    claim(Path(arguments.output).parent)
+
     from scalebio import base_models, packages
     from scalebio.config import Model
     from scalebio.files import replacing, write_json
     from scalebio.provenance import provenance, sha256
 
-    options = parser(__doc__)
-    options.add_argument("--output", required=True, help="provenance.json in the folder to make")
-    arguments = options.parse_args()
     settings = arguments.settings
     spec = Model.model_validate(settings["model"])
     folder = Path(arguments.output).parent

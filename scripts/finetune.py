@@ -5,13 +5,22 @@ Settings: run (a label), finetuning (the study's section), seed, max_length, lis
 
 from pathlib import Path
 
-from scalebio.cli import expected, first_process, run, training_parser
+from scalebio.cli import claim_training, expected, first_process, run, training_parser
 
 EVALUATIONS = 5
 
 
 def main() -> None:
     """Train, write the model's folder with provenance.json last, and training.parquet."""
+    options = training_parser(__doc__)
+    options.add_argument("--model", required=True, help="provenance.json in the base model's folder")
+    options.add_argument("--mixture", required=True)
+    options.add_argument("--validation", required=True)
+    options.add_argument("--output", required=True, help="provenance.json in the folder to make")
+    options.add_argument("--training", required=True, help="training.parquet")
+    arguments = options.parse_args()
+    claim_training(arguments, Path(arguments.output).parent)
+
     import pandas as pd
 
     from scalebio import base_models, checkpoints, finetuning, records
@@ -25,13 +34,6 @@ def main() -> None:
     from scalebio.provenance import provenance, sha256
     from scalebio.streams import stream
 
-    options = training_parser(__doc__)
-    options.add_argument("--model", required=True, help="provenance.json in the base model's folder")
-    options.add_argument("--mixture", required=True)
-    options.add_argument("--validation", required=True)
-    options.add_argument("--output", required=True, help="provenance.json in the folder to make")
-    options.add_argument("--training", required=True, help="training.parquet")
-    arguments = options.parse_args()
     settings = arguments.settings
     recipe, seed = Finetuning.model_validate(settings["finetuning"]), settings["seed"]
     lisa = Lisa.model_validate(settings["lisa"]) if settings.get("lisa") else None
@@ -59,7 +61,11 @@ def main() -> None:
     )
     inputs = {"model": arguments.model, "mixture": arguments.mixture, "validation": arguments.validation}
     kept = checkpoints.Checkpoints(
-        arguments.checkpoints, provenance(settings, inputs), parallel, arguments.checkpoint_seconds
+        arguments.checkpoints,
+        provenance(settings, inputs),
+        parallel,
+        arguments.checkpoint_seconds,
+        arguments.minutes,
     )
     progress = Progress(f"fine-tuning {settings['run']}") if first_process() else None
 

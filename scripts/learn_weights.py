@@ -6,11 +6,20 @@ max_length, lisa.
 
 from pathlib import Path
 
-from scalebio.cli import expected, first_process, run, training_parser
+from scalebio.cli import claim_training, expected, first_process, run, training_parser
 
 
 def main() -> None:
     """Read the pool, run the method, write weights.json and trajectory.parquet."""
+    options = training_parser(__doc__)
+    options.add_argument("--model", required=True, help="provenance.json in the base model's folder")
+    options.add_argument("--train", required=True)
+    options.add_argument("--validation", required=True)
+    options.add_argument("--output", required=True, help="weights.json")
+    options.add_argument("--trajectory", required=True, help="trajectory.parquet")
+    arguments = options.parse_args()
+    claim_training(arguments, arguments.output)
+
     import numpy as np
     import pandas as pd
     from pydantic import TypeAdapter
@@ -21,13 +30,6 @@ def main() -> None:
     from scalebio.progress import Progress
     from scalebio.provenance import provenance
 
-    options = training_parser(__doc__)
-    options.add_argument("--model", required=True, help="provenance.json in the base model's folder")
-    options.add_argument("--train", required=True)
-    options.add_argument("--validation", required=True)
-    options.add_argument("--output", required=True, help="weights.json")
-    options.add_argument("--trajectory", required=True, help="trajectory.parquet")
-    arguments = options.parse_args()
     settings = arguments.settings
     names = settings["sources"]
     method = TypeAdapter(Method).validate_python(settings["settings"])
@@ -60,7 +62,13 @@ def main() -> None:
     def load_checkpoints(parallel):
         from scalebio.checkpoints import Checkpoints
 
-        return Checkpoints(arguments.checkpoints, provenance(settings, inputs), parallel, arguments.checkpoint_seconds)
+        return Checkpoints(
+            arguments.checkpoints,
+            provenance(settings, inputs),
+            parallel,
+            arguments.checkpoint_seconds,
+            arguments.minutes,
+        )
 
     label = f"weights {settings['experiment']}/{settings['method']}/seed{settings['seed']}"
     problem = weighting.Problem(

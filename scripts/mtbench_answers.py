@@ -6,7 +6,7 @@
 
 from pathlib import Path
 
-from scalebio.cli import expected, gpu_parser, run
+from scalebio.cli import claim, expected, gpu_parser, run
 from scalebio.files import write_jsonl
 from scalebio.mtbench import questions
 from scalebio.mtbench.settings import Answers, checked
@@ -19,6 +19,7 @@ def main() -> None:
     arguments.add_argument("--journal", type=Path, required=True, help="batches of an interrupted run, taken up again")
     arguments.add_argument("--output", type=Path, required=True, help="answers.jsonl")
     given = arguments.parse_args()
+    claim(given.output, given.journal)
     settings = checked(Answers, given.settings)
     asked = questions.read(given.questions)
 

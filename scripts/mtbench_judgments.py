@@ -6,7 +6,7 @@ The key of a hosted judge is read from the environment variable JUDGE_API_KEY an
 
 from pathlib import Path
 
-from scalebio.cli import parser, run
+from scalebio.cli import claim, parser, run
 from scalebio.files import read_jsonl, write_jsonl
 from scalebio.journal import Journal
 from scalebio.mtbench import data, endpoints, prompts, questions
@@ -22,6 +22,7 @@ def main() -> None:
     arguments.add_argument("--journal", type=Path, required=True, help="finished calls; none is made or paid for twice")
     arguments.add_argument("--output", type=Path, required=True, help="judgments.jsonl")
     given = arguments.parse_args()
+    claim(given.output, given.journal)
     settings = checked(Judgments, given.settings)
     asked, answers = questions.read(given.questions), [read_jsonl(path) for path in given.answers]
     templates, digest = prompts.read(data.find(data.PROMPTS, settings.data, given.downloads))

@@ -5,11 +5,18 @@ Settings: experiment, model (its section of the study), sources (names), seed.
 
 from pathlib import Path
 
-from scalebio.cli import expected, gpu_parser, run
+from scalebio.cli import claim, expected, gpu_parser, run
 
 
 def main() -> None:
     """Make or load the model, warm it up, write its folder with provenance.json last."""
+    options = gpu_parser(__doc__)
+    options.add_argument("--model", help="provenance.json of the model to start from; left out: from scratch")
+    options.add_argument("--train", required=True)
+    options.add_argument("--output", required=True, help="provenance.json in the folder to make")
+    arguments = options.parse_args()
+    claim(Path(arguments.output).parent)
+
     from scalebio import base_models, finetuning, mixture, records
     from scalebio.chat import encode_all
     from scalebio.config import Model
@@ -19,11 +26,6 @@ def main() -> None:
     from scalebio.provenance import provenance, sha256
     from scalebio.streams import stream
 
-    options = gpu_parser(__doc__)
-    options.add_argument("--model", help="provenance.json of the model to start from; left out: from scratch")
-    options.add_argument("--train", required=True)
-    options.add_argument("--output", required=True, help="provenance.json in the folder to make")
-    arguments = options.parse_args()
     settings = arguments.settings
     check_expected(expected(arguments), Path(arguments.train).parent)
     spec, seed, names = Model.model_validate(settings["model"]), settings["seed"], settings["sources"]

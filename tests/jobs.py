@@ -53,9 +53,9 @@ def weights_command(
     ]
 
 
-def finetune_command(folder: Path, out: Path, *more: str, lisa: dict | None = None) -> list[str]:
+def finetune_command(folder: Path, out: Path, *more: str, lisa: dict | None = None, epochs: int = 1) -> list[str]:
     """The command that fine-tunes on the inputs in `folder` into `out`."""
-    settings = {"run": "sums", "finetuning": FINETUNING, "seed": 0, "max_length": 64, "lisa": lisa}
+    settings = {"run": "sums", "finetuning": FINETUNING | {"epochs": epochs}, "seed": 0, "max_length": 64, "lisa": lisa}
     return [
         *("scripts/finetune.py", "--settings", json.dumps(settings), "--model", f"{folder}/base/provenance.json"),
         *("--mixture", f"{folder}/mixture.parquet", "--validation", f"{folder}/validation.parquet"),

@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import re
 import shlex
 import signal
 import sys
@@ -14,15 +15,16 @@ import psutil
 import pytest
 import torch
 
-from scalebio import checkpoints
+from scalebio import checkpoints, processes
 from scalebio.bilevel import Bilevel
 from scalebio.checkpoints import Checkpoints
 from scalebio.config import Hardware, Lisa, ScaleBiO
-from scalebio.errors import Stopped, UserError
+from scalebio.errors import Retryable, Stopped, UserError
 from scalebio.finetuning import FineTuning, Recipe
 from scalebio.launching import launch_line
 from scalebio.parallel import Parallel
 from scalebio.streams import stream
+from scalebio.writing_lock import Lost, WritingLock
 
 SETTINGS = {"kind": "scalebio", "steps": 7, "learning_rate": 1e-3, "per_source": 2, "validation_batch": 3, "ramp": 2}
 MODES = {
@@ -131,6 +133,74 @@ def test_sigterm_checkpoints_after_the_step_and_says_so(tiny, make_examples, tmp
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_every_sigterm_is_held_back_until_the_checkpoint_is_written(tiny, make_examples, tmp_path):
+    job = reweighting(tiny, make_examples, "lisa")
+
+    def on_step(seen):
+        for _ in range(3):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Stopped, match="after step 1 of 7; the next run goes on from .*step-0000001"):
+        checkpoints.run(job, Checkpoints(tmp_path, {}, Parallel()), on_step)
+
+
+@pytest.mark.parametrize("minutes, cost, steps", [(60, 0, 59), (60, 25, 58.75), (60, 900, 48), (2, 0, 1.6)])
+def test_the_last_minutes_are_kept_for_a_checkpoint(tmp_path, monkeypatch, minutes, cost, steps):
+    """A minute, or three times what the last one took, but no more than a fifth; and a step must fit in before."""
+    kept = Checkpoints(tmp_path, {}, Parallel(), minutes=minutes)
+    kept.cost = cost
+    for seconds, late in ((60 * steps - 11, False), (60 * steps - 9, True)):
+        monkeypatch.setattr(processes, "age", lambda seconds=seconds: seconds)
+        assert kept.late(step_seconds=10) == late
+    assert not Checkpoints(None, {}, Parallel(), minutes=minutes).late(1e9)  # nothing to keep, so nothing to stop for
+    assert not Checkpoints(tmp_path, {}, Parallel()).late(1e9)
+
+
+def test_a_run_in_pieces_of_its_time_ends_with_the_same_bits(tiny, make_examples, tmp_path, monkeypatch):
+    through = reweighting(tiny, make_examples, "lisa")
+    for _ in range(7):
+        through.step()
+    pieces, clock = 0, [0.0]
+    monkeypatch.setattr(processes, "age", lambda: clock[0])
+    while True:
+        clock[0] = 5000.0  # of 5940 in two hours without their last minute
+        job = reweighting(tiny, make_examples, "lisa")
+
+        def on_step(seen):
+            clock[0] += 1000
+
+        try:
+            checkpoints.run(job, Checkpoints(tmp_path, {}, Parallel(), minutes=120), on_step)
+            break
+        except Stopped as stopped:
+            pieces += 1
+            assert f"because its 120 minutes (`runtime`) are nearly over after step {3 * pieces} of 7" in str(stopped)
+    assert pieces == 2 and all(map(torch.equal, bits(through), bits(job)))
+
+
+def test_a_run_that_would_never_get_anywhere_says_so(tiny, make_examples, tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "age", lambda: 50.0)
+    with pytest.raises(Retryable, match="1 minutes .* before its first step: starting took 50 s.*more `runtime`"):
+        checkpoints.run(
+            reweighting(tiny, make_examples, "full"), Checkpoints(tmp_path / "a", {}, Parallel(), minutes=1)
+        )
+    assert not (tmp_path / "a").exists()
+
+
+def test_without_the_lock_no_checkpoint_is_written_or_removed(tiny, make_examples, tmp_path):
+    job = reweighting(tiny, make_examples, "full")
+    kept = Checkpoints(tmp_path / "a", {}, Parallel())
+    job.step()
+    with WritingLock(tmp_path / "a", heartbeat=1000):
+        kept.save(job)
+        (tmp_path / ".a.lock").unlink()
+        job.step()
+        for act in (lambda: kept.save(job), kept.remove):
+            with pytest.raises(Lost, match="its lock .* has been removed"):
+                act()
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["step-0000001"]
+
+
 # --- real processes ---
 
 
@@ -214,6 +284,35 @@ def test_sharded_processes_killed_and_resumed_end_as_if_they_had_not_been(inputs
     assert "`processes` was 2 and is 1" in jobs.run(alone, status=2)
     jobs.run(command(out), *launcher)
     assert results(out) == results(tmp_path / "through")
+
+
+@pytest.mark.slow
+def test_a_job_stops_before_its_time_is_over(inputs, tmp_path):
+    more = ("--checkpoints", f"{tmp_path}/checkpoints", "--minutes", "0.5")
+    begun = time.monotonic()
+    output = jobs.run(jobs.finetune_command(inputs, tmp_path, *more, epochs=10**5), status=75)
+    assert time.monotonic() - begun < 30
+    said = re.search(r"because its 0.5 minutes \(`runtime`\) are nearly over after step (\d+) of", output)
+    assert said and [path.name for path in (tmp_path / "checkpoints").iterdir()] == [f"step-{int(said[1]):07d}"]
+
+
+@pytest.mark.slow
+def test_where_another_job_writes_none_of_several_processes_goes_on(inputs, tmp_path):
+    launcher = ("env", *shlex.split(launch_line(sys.executable, processes=2)))
+    command = jobs.weights_command(inputs, tmp_path, "--checkpoints", f"{tmp_path}/checkpoints/learn_weights")
+    with WritingLock(tmp_path / "checkpoints/learn_weights", heartbeat=0.5):
+        process = jobs.start(command, *launcher)
+        begun, workers = time.monotonic(), []
+        while process.poll() is None and time.monotonic() - begun < 120:
+            workers = [one for one in psutil.Process(process.pid).children(recursive=True)] or workers
+            time.sleep(0.05)
+        output = process.stdout.read()
+        assert process.wait(1) == 1
+        assert f"error: {tmp_path}/checkpoints/learn_weights is being written by another job: " in output
+        assert f"process {os.getpid()} of " in output
+        assert len(workers) >= 2 and not any(one.is_running() for one in workers)
+    assert not (tmp_path / "weights.json").exists()
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == []
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ def start(root):
 
     def run(body: str, *arguments: str) -> subprocess.Popen:
         lines = "\n".join(f"    {line}" for line in body.splitlines())
-        script = f"import sys, time\nfrom scalebio.cli import parser, run\nfrom scalebio.errors import UserError\ndef main():\n{lines}\nrun(main)"
+        script = f"import sys, time\nfrom scalebio.cli import claim, parser, run\nfrom scalebio.errors import UserError\ndef main():\n{lines}\nrun(main)"
         return subprocess.Popen(
             [sys.executable, "-c", script, *arguments],
             env={**os.environ, "PYTHONPATH": str(root / "scripts")},
@@ -53,6 +53,28 @@ def test_signals_unwind_and_end_with_status_130(start, number):
     assert out == "tidied\n"
     assert err == "stopped before the end; the next run starts this job again\n"
     assert process.returncode == 130
+
+
+@pytest.mark.parametrize("end", ["pass", "1 / 0", "raise UserError('no')", "sys.exit(3)"])
+def test_what_a_job_claims_is_let_go_however_it_ends(start, tmp_path, end):
+    process = start(
+        f"import os\nclaim('{tmp_path}/a', None, '{tmp_path}/b')\nprint(sorted(os.listdir('{tmp_path}')))\n{end}"
+    )
+    assert process.communicate()[0] == "['.a.lock', '.b.lock']\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_job_claims_is_let_go_at_sigterm(start, tmp_path):
+    process = start(f"claim('{tmp_path}/a')\nprint('claimed', flush=True)\ntime.sleep(60)")
+    assert process.stdout.readline() == "claimed\n" and (tmp_path / ".a.lock").exists()
+    process.terminate()
+    assert process.wait(30) == 130 and list(tmp_path.iterdir()) == []
+
+
+def test_of_several_processes_the_first_claims_for_all(start, tmp_path, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    process = start(f"import os\nclaim('{tmp_path}/a')\nprint(os.listdir('{tmp_path}'))")
+    assert process.communicate()[0] == "[]\n"
 
 
 def test_settings_arrive_as_a_mapping(start):

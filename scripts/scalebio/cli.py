@@ -1,4 +1,4 @@
-"""What every entry point shares: arguments that carry a JSON settings slice, clean errors, quiet libraries."""
+"""What every entry point shares: arguments with a JSON settings slice, one writer, clean errors, quiet libraries."""
 
 import argparse
 import errno
@@ -7,11 +7,17 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
 
+from scalebio import crash_notes
 from scalebio.errors import Stopped, UserError
+from scalebio.writing_lock import WritingLock
 
 # What a job that was asked to stop, and can go on, exits with (EX_TEMPFAIL of sysexits.h).
 STOPPED = 75
+# What `run` puts in order when the job ends, however it ends: locks, and crash notes while the locks are still held.
+_at_end = ExitStack()
 
 # Set before torch or transformers is imported by an entry point's own imports inside `main`.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -52,6 +58,10 @@ def training_parser(description: str | None) -> argparse.ArgumentParser:
         result.add_argument(
             f"--expect-{name}", type=kind, metavar="N", help=f"stop at once unless there are so many `hardware.{name}`"
         )
+    result.add_argument(
+        "--minutes", type=float, metavar="M", help="time limit of the job; it stops with a checkpoint shortly before"
+    )
+    result.add_argument("--attempt", type=int, default=1, metavar="N", help="2 or more: a retry, see crash_notes.py")
     return result
 
 
@@ -73,6 +83,27 @@ def first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def claim(*paths: str | Path | None) -> None:
+    """Be the only job that writes these files or folders, until `run` ends; to be called before anything heavy is loaded.
+
+    Raises `writing_lock.Held` if another job writes one of them. Of several processes the first does so for all: if it fails,
+    their launcher ends the others.
+    """
+    if first_process():
+        for path in filter(None, paths):
+            _at_end.enter_context(WritingLock(path))
+
+
+def claim_training(arguments: argparse.Namespace, *paths: str | Path) -> None:
+    """The same for a job with the arguments of `training_parser`, its checkpoints included, and its crash note.
+
+    Raises UserError besides if an earlier attempt died of what would come back.
+    """
+    claim(*paths, arguments.checkpoints)
+    if arguments.checkpoints:
+        _at_end.enter_context(crash_notes.kept(arguments.checkpoints, arguments.attempt))
+
+
 def run(main: Callable[[], None]) -> None:
     """Call `main`; a UserError becomes one clear message and exit status 2, and SIGTERM unwinds like Ctrl-C.
 
@@ -85,7 +116,8 @@ def run(main: Callable[[], None]) -> None:
 
     signal.signal(signal.SIGTERM, stop)
     try:
-        main()
+        with _at_end:
+            main()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -8,5 +8,9 @@ class UserError(Exception):
     """
 
 
+class Retryable(UserError):
+    """A UserError that another attempt may be spared: a full disk, another writer, too little time."""
+
+
 class Stopped(Exception):
     """A job that was asked to stop has stopped, and what it had is kept; the message says how to go on."""

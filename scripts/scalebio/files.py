@@ -1,7 +1,7 @@
 """Reading and writing result files so that a killed job never leaves a half-written one.
 
 Everything is written under a temporary name beside its final one and renamed at the end; a rename within a
-folder is atomic on POSIX file systems.
+folder is atomic on POSIX file systems. A job that has lost the lock on what it writes renames nothing (`writing_lock`).
 """
 
 import json
@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from scalebio import writing_lock
 from scalebio.errors import UserError
 
 
@@ -29,6 +30,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     temporary = _temporary(path, str(os.getpid()))
     try:
         yield temporary
+        writing_lock.check()
         if temporary.is_dir() and path.is_dir():
             # A folder cannot be renamed onto a full one; aside, the old one is never seen half deleted.
             aside = _temporary(path, f"{os.getpid()}-old")

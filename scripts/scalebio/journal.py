@@ -9,6 +9,7 @@ import hashlib
 import json
 from pathlib import Path
 
+from scalebio import writing_lock
 from scalebio.files import read_jsonl
 
 
@@ -18,7 +19,8 @@ def key(*parts: object) -> str:
 
 
 class Journal:
-    """A mapping from keys to JSON values, handed to the system before `add` returns. One process writes it at a time.
+    """A mapping from keys to JSON values, handed to the system before `add` returns. One process writes it at a time:
+    entry points hold the lock on it (`cli.claim`), and a job that has lost its lock adds nothing.
 
     Raises UserError naming file and line where an earlier line is damaged.
     """
@@ -41,7 +43,8 @@ class Journal:
         return self.entries[name]
 
     def add(self, name: str, value: object) -> None:
-        """Keep a piece; a second one under the same key replaces the first."""
+        """Keep a piece; a second one under the same key replaces the first. Raises `writing_lock.Lost`."""
+        writing_lock.check()
         line = json.dumps({"key": name, "value": value}, ensure_ascii=False) + "\n"
         self.file.write(line.encode())
         self.file.flush()

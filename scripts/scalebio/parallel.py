@@ -17,6 +17,7 @@ from collections.abc import Iterable
 import torch
 import torch.distributed as dist
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, OffloadPolicy, fully_shard
 
@@ -140,6 +141,10 @@ class Parallel:
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any process."""
         return bool(self.sum(torch.tensor(float(flag)))) if self.world > 1 else flag
+
+    def told(self, text: str) -> str:
+        """The first process's text, in every process."""
+        return broadcast_object_list([text])[0] if self.world > 1 else text
 
     def wait(self) -> None:
         """Wait until every process is here."""

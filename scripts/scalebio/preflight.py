@@ -16,7 +16,7 @@ import psutil
 import torch
 
 from scalebio.config import Hardware
-from scalebio.errors import UserError
+from scalebio.errors import Retryable
 from scalebio.parallel import Parallel
 
 # Seconds that a file written on one node may take to be seen on another.
@@ -46,14 +46,15 @@ def check_expected(expected: dict, folder: Path, parallel: Parallel | None = Non
 def check(parallel: Parallel, asked: Hardware, folder: Path, late: float = LATE) -> None:
     """Compare `asked` with what the processes find; `folder` is where results go. All processes must call it.
 
-    Raises UserError naming each thing that is missing, the node, and the key of `hardware` to change.
+    Raises Retryable, as another node may have it, naming each thing that is missing, the node, and the key of `hardware`
+    to change.
     """
     from accelerate.utils import gather_object
 
     found = _look(_shared(parallel, folder, late))
     everywhere = [Found(**seen) for seen in gather_object([asdict(found)])]
     if wrong := faults(asked, everywhere, folder):
-        raise UserError("this job did not get what it asked for:\n" + "\n".join(f"  {fault}" for fault in wrong))
+        raise Retryable("this job did not get what it asked for:\n" + "\n".join(f"  {fault}" for fault in wrong))
 
 
 def faults(asked: Hardware, found: list[Found], folder: Path) -> list[str]:

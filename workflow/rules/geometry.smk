@@ -3,6 +3,7 @@
 
 import os
 
+from scalebio import crash_notes
 from scalebio.config import Hardware
 from scalebio.launching import launch_line, sharing_flags
 
@@ -23,24 +24,47 @@ def launcher(wildcards, resources):
     return "python" if workflow.deployment_settings.deployment_method else sys.executable
 
 
-def hardware_of(wildcards):
-    """What a model trains on."""
-    return model_of(wildcards).hardware
+def hardware_for(stage):
+    """What a training job runs on, by its wildcards and attempt: the hardware of its model.
 
+    The least for a method that has nothing to learn, and for a retry that will end at once because the attempt before left
+    a crash note: it must not queue for GPUs.
+    """
 
-def learning_hardware(wildcards):
-    """The same for learning weights: a method that has nothing to learn needs one process."""
-    return Hardware() if STUDY.methods[wildcards.method].kind == "uniform" else hardware_of(wildcards)
+    def hardware(wildcards, attempt=1):
+        checkpoints = f"{RESULTS}/{RUN}/checkpoints/{stage}".format(**wildcards)
+        idle = stage == "learn_weights" and STUDY.methods[wildcards.method].kind == "uniform"
+        ends_at_once = attempt > 1 and crash_notes.path(checkpoints).exists()
+        return Hardware() if idle or ends_at_once else model_of(wildcards).hardware
+
+    return hardware
 
 
 def training_launcher(hardware):
-    """Start a job on several processes and nodes. From the study, not the resources: the command line may cut those."""
-    return lambda wildcards, resources: launch_line(launcher(wildcards, resources), hardware(wildcards))
+    """Start a job on several processes and nodes, so that it survives SIGTERM.
+
+    What it runs on comes from the study, not from the resources, which the command line may cut.
+    """
+
+    def launch(wildcards, resources):
+        # SLURM sends SIGTERM to every process of a job. The shell and `tee` must outlive the training, which writes a
+        # checkpoint then: what is ignored here is so in all of them, and Python sets a handler of its own.
+        line = launch_line(launcher(wildcards, resources), hardware(wildcards, resources.get("attempt", 1)))
+        return f"trap '' TERM; {line}"
+
+    return launch
 
 
 def sharing(hardware):
     """Flags that tell a training job's processes how to share the work, and what each should find; no change of the job."""
-    return lambda wildcards, resources: sharing_flags(hardware(wildcards))
+    return lambda wildcards, resources: sharing_flags(hardware(wildcards, resources.get("attempt", 1)))
+
+
+def limits(wildcards, resources):
+    """Flags that tell a training job its time and which attempt it is; like the launcher, no change of the job."""
+    # Only a cluster ends a job when its time is over; on one's own machine it may take longer than was thought.
+    minutes = f"--minutes {resources.get('runtime')} " if workflow.remote_exec else ""
+    return f"{minutes}--attempt {resources.get('attempt', 1)}"
 
 
 def grown(amount, attempt, most):
@@ -75,8 +99,13 @@ def expect_gpu(wildcards, resources):
 
 
 def partition(gpus):
-    """The site's partition for a job with so many GPUs, a function of the wildcards; None leaves it to the executor."""
-    return lambda wildcards: (gpus(wildcards) and site("GPU_PARTITION")) or site("PARTITION")
+    """The site's partition for a job with so many GPUs; None leaves it to the executor."""
+    return (gpus and site("GPU_PARTITION")) or site("PARTITION")
+
+
+def one_gpu_partition(wildcards):
+    """The same for a job that holds one model in one process."""
+    return partition(one_gpu(wildcards))
 
 
 def model_threads(wildcards):
@@ -86,28 +115,28 @@ def model_threads(wildcards):
 
 def training_threads(hardware):
     """CPU cores of a training job on each of its nodes."""
-    return lambda wildcards: hardware(wildcards).cpus * hardware(wildcards).processes
+    return lambda wildcards, attempt: hardware(wildcards, attempt).cpus * hardware(wildcards, attempt).processes
 
 
 def training_resources(hardware):
-    """Resources of jobs that train on all processes, GPUs and nodes of their model.
+    """Resources of jobs that train on all processes, GPUs and nodes of `hardware`, a function of wildcards and attempt.
 
     Several nodes are entered by our own `srun` (`mpi`), one task a node. `tasks_per_gpu` is 0 because the executor would
-    otherwise start one for every GPU.
+    otherwise start one for every GPU. `gpu` counts those of a whole job, which SLURM may spread unevenly over nodes, hence `gres`.
     """
+
+    def resource(value):
+        return lambda wildcards, attempt: value(hardware(wildcards, attempt))
+
     return dict(
         mem_mb=memory_mb,
-        runtime=lambda wildcards, attempt: grown(hardware_of(wildcards).hours * 60, attempt, MOST_MINUTES),
-        nodes=lambda wildcards: hardware(wildcards).nodes,
-        tasks=lambda wildcards: hardware(wildcards).nodes,
+        runtime=lambda wildcards, attempt: grown(model_of(wildcards).hardware.hours * 60, attempt, MOST_MINUTES),
+        nodes=resource(lambda its: its.nodes),
+        tasks=resource(lambda its: its.nodes),
         tasks_per_gpu=0,
-        slurm_partition=partition(lambda wildcards: hardware(wildcards).gpus),
-        gpu=lambda wildcards: hardware(wildcards).gpus if hardware(wildcards).nodes == 1 else 0,
-        gres=lambda wildcards: gpus_of_each_node(hardware(wildcards)),
-        mpi=lambda wildcards: None if hardware(wildcards).nodes == 1 else "srun",
+        slurm_partition=lambda wildcards, attempt: partition(hardware(wildcards, attempt).gpus),
+        gpu=resource(lambda its: its.gpus if its.nodes == 1 else 0),
+        gres=resource(lambda its: f"gpu:{its.gpus}" if its.gpus and its.nodes > 1 else None),
+        mpi=resource(lambda its: "srun" if its.nodes > 1 else None),
+        attempt=lambda wildcards, attempt: attempt,
     )
-
-
-def gpus_of_each_node(hardware):
-    """The `gres` of a job on several nodes; `gpu` counts those of a whole job, which SLURM may spread unevenly."""
-    return f"gpu:{hardware.gpus}" if hardware.gpus and hardware.nodes > 1 else None

@@ -58,7 +58,7 @@ rule warm_up:
         mem_mb=memory_mb,
         runtime=runtime(12),
         gpu=one_gpu,
-        slurm_partition=partition(one_gpu),
+        slurm_partition=one_gpu_partition,
     params:
         launch=launcher,
         expect=expect_gpu,
@@ -67,6 +67,9 @@ rule warm_up:
     shell:
         "{params.launch:q} {input.code[0]} {params.expect} --settings {params.settings:q} {params.start} --train {input.train:q} "
         "--output {output:q} 2>&1 | tee -i {log:q}"
+
+
+FINETUNING_HARDWARE = hardware_for("finetune")
 
 
 rule finetune:
@@ -85,12 +88,13 @@ rule finetune:
         f"{BENCHMARKS}/finetune/{RUN}.tsv"
     conda:
         "../../envs/train.yaml"
-    threads: training_threads(hardware_of)
+    threads: training_threads(FINETUNING_HARDWARE)
     resources:
-        **training_resources(hardware_of),
+        **training_resources(FINETUNING_HARDWARE),
     params:
-        launch=training_launcher(hardware_of),
-        sharing=sharing(hardware_of),
+        launch=training_launcher(FINETUNING_HARDWARE),
+        limits=limits,
+        sharing=sharing(FINETUNING_HARDWARE),
         checkpoints=f"{RESULTS}/{RUN}/checkpoints/finetune",
         settings=lambda w: as_json(
             run=f"{w.experiment}/{w.method}/seed{w.seed}",
@@ -102,4 +106,5 @@ rule finetune:
     shell:
         "{params.launch} {input.code[0]} {params.sharing} --settings {params.settings:q} --model {input.model:q} "
         "--mixture {input.mixture:q} --validation {input.validation:q} "
-        "--output {output.model:q} --training {output.training:q} --checkpoints {params.checkpoints:q} 2>&1 | tee -i {log:q}"
+        "--output {output.model:q} --training {output.training:q} --checkpoints {params.checkpoints:q} "
+        "{params.limits} 2>&1 | tee -i {log:q}"

@@ -91,7 +91,7 @@ if MTBENCH:
             mem_mb=memory_mb,
             runtime=runtime(12),
             gpu=one_gpu,
-            slurm_partition=partition(one_gpu),
+            slurm_partition=one_gpu_partition,
         params:
             launch=launcher,
             expect=expect_gpu,

@@ -6,7 +6,7 @@ SMOKE = "results/slurm_smoke"
 SMOKE_HARDWARE = {"cpu": Hardware(), "gpu": Hardware(gpus=1), "collective": Hardware(processes=2)}
 
 
-def smoke_hardware(wildcards):
+def smoke_hardware(wildcards, attempt=1):
     return SMOKE_HARDWARE[wildcards.trial]
 
 
@@ -27,7 +27,7 @@ rule try_cluster:
         mem_mb=memory(2),
         runtime=2,
         nodes=1,
-        slurm_partition=partition(lambda w: smoke_hardware(w).gpus),
+        slurm_partition=lambda w: partition(smoke_hardware(w).gpus),
         gpu=lambda w: smoke_hardware(w).gpus,
     params:
         launch=training_launcher(smoke_hardware),

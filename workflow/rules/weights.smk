@@ -2,6 +2,9 @@
 # in: base model, pool   out: <run>/weights.json, <run>/trajectory.parquet
 
 
+LEARNING_HARDWARE = hardware_for("learn_weights")
+
+
 rule learn_weights:
     """Learn the sources' weights with one method and one seed."""
     input:
@@ -18,12 +21,13 @@ rule learn_weights:
         f"{BENCHMARKS}/learn_weights/{RUN}.tsv"
     conda:
         "../../envs/train.yaml"
-    threads: training_threads(learning_hardware)
+    threads: training_threads(LEARNING_HARDWARE)
     resources:
-        **training_resources(learning_hardware),
+        **training_resources(LEARNING_HARDWARE),
     params:
-        launch=training_launcher(learning_hardware),
-        sharing=sharing(learning_hardware),
+        launch=training_launcher(LEARNING_HARDWARE),
+        limits=limits,
+        sharing=sharing(LEARNING_HARDWARE),
         checkpoints=f"{RESULTS}/{RUN}/checkpoints/learn_weights",
         settings=lambda w: as_json(
             experiment=w.experiment,
@@ -38,4 +42,5 @@ rule learn_weights:
     shell:
         "{params.launch} {input.code[0]} {params.sharing} --settings {params.settings:q} --model {input.model:q} "
         "--train {input.train:q} --validation {input.validation:q} "
-        "--output {output.weights:q} --trajectory {output.trajectory:q} --checkpoints {params.checkpoints:q} 2>&1 | tee -i {log:q}"
+        "--output {output.weights:q} --trajectory {output.trajectory:q} --checkpoints {params.checkpoints:q} "
+        "{params.limits} 2>&1 | tee -i {log:q}"
