@@ -32,6 +32,7 @@ include: "workflow/rules/hypergradient.smk"
 include: "workflow/rules/planted.smk"
 include: "workflow/rules/semantics.smk"
 include: "workflow/rules/bench.smk"
+include: "workflow/rules/cluster.smk"
 
 
 rule all:

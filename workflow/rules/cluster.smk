@@ -1,0 +1,18 @@
+# On a cluster only: jobs that an earlier run left in SLURM's queue, and a watchdog for jobs that Snakemake has lost.
+# Snakemake calls this neither in a dry run nor inside a job.
+
+
+onstart:
+    if workflow.executor_plugin.name == "slurm":
+        from scalebio.slurm import guard
+
+        try:
+            guard.start(workflow, logger, ClusterError)
+        except UserError as error:
+            raise ClusterError(str(error)) from None
+
+
+class ClusterError(WorkflowError):
+    """A fault of the cluster side, shown without a traceback: the place to look at is not in these rules."""
+
+    __traceback__ = None
