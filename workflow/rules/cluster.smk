@@ -2,6 +2,12 @@
 # Snakemake calls this neither in a dry run nor inside a job.
 
 
+class ClusterError(WorkflowError):
+    """A fault of the cluster side, shown without a traceback: the place to look at is not in these rules."""
+
+    __traceback__ = None
+
+
 onstart:
     if workflow.executor_plugin.name == "slurm":
         from scalebio.slurm import guard
@@ -10,9 +16,3 @@ onstart:
             guard.start(workflow, logger, ClusterError)
         except UserError as error:
             raise ClusterError(str(error)) from None
-
-
-class ClusterError(WorkflowError):
-    """A fault of the cluster side, shown without a traceback: the place to look at is not in these rules."""
-
-    __traceback__ = None

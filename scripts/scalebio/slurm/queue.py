@@ -13,7 +13,9 @@ ENDED = frozenset(
     "TIMEOUT".split()
 )
 # The executor names each job after its run: a prefix, if the profile has one, and a UUID.
-_RUN = re.compile(r"(?:(?P<prefix>[A-Za-z0-9_-]{1,50})_)?[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+_RUN = re.compile(
+    r"(?:(?P<prefix>[A-Za-z0-9_-]{1,50})_)?[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+)
 
 
 class NoAnswer(Exception):
