@@ -11,6 +11,23 @@ from pathlib import Path
 
 CLIENTS = ("sbatch", "squeue", "scancel", "scontrol", "sacct", "sacctmgr", "sshare", "sinfo", "srun")
 
+# A profile for it: quick to look, with the site's values given.
+PROFILE = {
+    "executor": "slurm",
+    "jobs": 50,
+    "latency-wait": 1,
+    "keep-going": True,
+    "rerun-incomplete": True,
+    "printshellcmds": True,
+    "slurm-status-command": "squeue",
+    "slurm-init-seconds-before-status-checks": 1,
+    "slurm-no-requeue": True,
+    "slurm-keep-successful-logs": True,
+    "slurm-logdir": "logs/slurm",
+    "slurm-jobname-prefix": "scalebio",
+    "default-resources": {"slurm_account": "lab", "slurm_partition": "long"},
+}
+
 
 class FakeSlurm:
     """The folder of one fake SLURM, and what a test does with it."""
@@ -53,6 +70,11 @@ class FakeSlurm:
         temporary.write_text(json.dumps({"number": number, "argv": []} | job))
         temporary.replace(self.folder / "jobs" / f"{number}.json")
         return number
+
+    def calls(self, client: str) -> int:
+        """How often a client was called."""
+        file = self.folder / "calls"
+        return file.read_text().split().count(client) if file.exists() else 0
 
     def away(self, is_away: bool = True) -> None:
         """Let the controller go away or come back."""

@@ -1,33 +1,28 @@
 """`scripts/sbatch_lines.py` shows the lines that are really used, for every job, and submits nothing."""
 
 import json
-import os
 import re
+import shutil
 import subprocess
 import sys
 
 import pytest
 import yaml
 from clones import ENVIRONMENT, STUDY
-from fake_slurm import FakeSlurm
+from fake_slurm import PROFILE, FakeSlurm
 
 # Snakemake writes two sets of words in an order that changes from process to process unless this is set.
 ORDERED = ENVIRONMENT | {"PYTHONHASHSEED": "0"}
-PROFILE = {
-    "executor": "slurm",
-    "jobs": 50,
-    "latency-wait": 1,
-    "keep-going": True,
-    "rerun-incomplete": True,
-    "printshellcmds": True,
-    "slurm-status-command": "squeue",
-    "slurm-init-seconds-before-status-checks": 1,
-    "slurm-no-requeue": True,
-    "slurm-keep-successful-logs": True,
-    "slurm-logdir": "logs/slurm",
-    "slurm-jobname-prefix": "scalebio",
-    "default-resources": {"slurm_account": "lab", "slurm_partition": "long"},
-}
+
+
+@pytest.fixture
+def without_slurm(tmp_path) -> str:
+    """A PATH with what Snakemake and the plugin call at their start, and nothing of SLURM."""
+    folder = tmp_path / "without slurm"
+    folder.mkdir()
+    for command in ("bash", "sh", "which"):
+        (folder / command).symlink_to(shutil.which(command))
+    return str(folder)
 
 
 @pytest.fixture
@@ -45,7 +40,7 @@ def study(clone):
 def shown(clone, *arguments: str, path: str | None = None, status: int = 0) -> str:
     """What the command prints; `path` is its PATH."""
     done = subprocess.run(
-        [sys.executable, "scripts/sbatch_lines.py", "--profile", "site", "--configfile", STUDY, *arguments],
+        [sys.executable, "scripts/sbatch_lines.py", *arguments, "--profile", "site", "--configfile", STUDY],
         cwd=clone.path,
         env=ORDERED | ({} if path is None else {"PATH": path}),
         capture_output=True,
@@ -67,6 +62,9 @@ def stable(words: list[str]) -> list[str]:
 def test_the_lines_shown_are_those_used_for_every_job(study, tmp_path):
     clone, slurm = study(), FakeSlurm(tmp_path / "slurm", state="COMPLETED")
     lines = json.loads(shown(clone, "--json", path=slurm.path))["lines"]
+    # Tables and figures, which run where Snakemake runs, would read what these jobs only seem to have made.
+    targets = [output for line in lines for output in line["outputs"]]
+    lines = json.loads(shown(clone, *targets, "--json", path=slurm.path))["lines"]
     assert slurm.jobs() == [] and len(lines) > 15
     assert not (clone.path / "logs").exists(), "looking left folders behind"
 
@@ -78,12 +76,11 @@ def test_the_lines_shown_are_those_used_for_every_job(study, tmp_path):
         )
 
     # A real run, whose jobs seem to have done their work.
-    targets = [output for line in lines for output in line["outputs"]]
     for file in targets + [line["benchmark"] for line in lines]:
         (clone.path / file).parent.mkdir(parents=True, exist_ok=True)
         (clone.path / file).write_text("{}")
     done = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--profile", "site", "--configfile", STUDY, "--forceall", *targets],
+        [sys.executable, "-m", "snakemake", "--forceall", *targets, "--profile", "site", "--configfile", STUDY],
         cwd=clone.path,
         env=ORDERED | {"PATH": slurm.path},
         capture_output=True,
@@ -96,27 +93,25 @@ def test_the_lines_shown_are_those_used_for_every_job(study, tmp_path):
     assert len(used) == len(lines)
 
 
-def test_works_without_slurm_and_says_what_is_left_to_it(study, tmp_path):
-    nothing = str(tmp_path / "empty")
-    os.mkdir(nothing)
+def test_works_without_slurm_and_says_what_is_left_to_it(study, without_slurm):
     clone = study(**{"default-resources": []})
-    text = shown(clone, path=nothing)
+    text = shown(clone, path=without_slurm)
     assert "no account is given" in text and "no partition is given" in text
-    assert " -A " not in text and " -p " not in text
+    assert "--comment rule_fetch_source_wildcards_sums -t " in text, "neither -A nor -p"
     assert "learn_weights  experiment=sums model=tiny method=scalebio seed=0" in text
     assert "sbatch lines; nothing was submitted" in text and "table_weights" in text
 
 
-def test_partitions_come_from_the_plugins_partition_file(study, tmp_path):
+def test_partitions_come_from_the_plugins_partition_file(study, without_slurm):
     clone = study(**{"default-resources": ["slurm_account=lab"], "slurm-partition-config": "site/partitions.yaml"})
     partitions = {"short": {"max_runtime": 100}, "long": {"max_runtime": 3000}}
     (clone.path / "site" / "partitions.yaml").write_text(yaml.safe_dump({"partitions": partitions}))
-    lines = json.loads(shown(clone, "--json", path=str(tmp_path)))["lines"]
+    lines = json.loads(shown(clone, "--json", path=without_slurm))["lines"]
     chosen = {line["rule"]: re.search(" -p (\\w+)", line["call"])[1] for line in lines}
     assert chosen["fetch_source"] == "short" and chosen["learn_weights"] == "long"
 
 
-def test_memory_of_a_later_attempt_and_a_request_that_is_refused(study, tmp_path):
+def test_memory_of_a_later_attempt_and_a_request_that_is_refused(study):
     clone = study()
     weights = "results/small/sums/tiny/scalebio/seed0/weights.json"
     memory = [

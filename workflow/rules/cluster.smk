@@ -5,7 +5,8 @@
 class ClusterError(WorkflowError):
     """A fault of the cluster side, shown without a traceback: the place to look at is not in these rules."""
 
-    __traceback__ = None
+    # Neither there for Snakemake's message, nor to be set: the folder's lock, on its way out, would do so.
+    __traceback__ = property(lambda self: None, lambda self, traceback: None)
 
 
 onstart:
