@@ -1,4 +1,4 @@
-"""A SLURM that executes nothing: clients on PATH that keep a queue in a folder, and do as a test tells them.
+"""A SLURM that executes nothing by itself: clients on PATH that keep a queue in a folder, and do as a test tells them.
 
 `sbatch` notes its arguments and puts the job into the state that the test chose; `squeue` shows the queue, `scancel`
 empties it. With the file `away` in the folder, no client gets an answer, as when the controller is down.
@@ -6,6 +6,7 @@ empties it. With the file `away` in the folder, no client gets an answer, as whe
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -76,6 +77,15 @@ class FakeSlurm:
         file = self.folder / "calls"
         return file.read_text().split().count(client) if file.exists() else 0
 
+    def execute(self, number: str) -> subprocess.CompletedProcess:
+        """Do what a job's command says, as its node would, and let the job end."""
+        (job,) = (job for job in self.jobs() if job["number"] == number)
+        command = next(word for word in job["argv"] if word.startswith("--wrap=")).removeprefix("--wrap=")
+        environment = os.environ | {"PATH": self.path, "SLURM_JOB_ID": number}
+        done = subprocess.run(command, shell=True, cwd=job["folder"], env=environment, capture_output=True, text=True)
+        self.change(number, state="FAILED" if done.returncode else "COMPLETED")
+        return done
+
     def away(self, is_away: bool = True) -> None:
         """Let the controller go away or come back."""
         (self.folder / "away").touch() if is_away else (self.folder / "away").unlink()
@@ -130,6 +140,9 @@ def main() -> None:
     elif client == "scancel":
         for number in arguments:
             slurm.change(number, state="CANCELLED")
+    elif client == "srun":
+        command = next(i for i, word in enumerate(arguments) if not word.startswith("-"))
+        os.execvp(arguments[command], arguments[command:])
     elif client == "scontrol":
         print("MaxArraySize = 1001\nMinJobAge = 300 sec")
     elif client == "sacctmgr":

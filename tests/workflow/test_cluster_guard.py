@@ -14,6 +14,8 @@ import yaml
 from clones import ENVIRONMENT, STUDY
 from fake_slurm import PROFILE, FakeSlurm
 
+pytest.importorskip("snakemake_executor_plugin_slurm")
+
 TARGET = "results/small/sources/dates.parquet"
 
 
@@ -112,6 +114,19 @@ def test_jobs_of_a_killed_run_stop_the_next_one_or_are_cancelled(cluster, clone)
     assert states == {foreign: "RUNNING", orphan: "CANCELLED", "3": "RUNNING"}
     slurm.change("3", state="FAILED")
     assert "They are gone." in output(again)
+
+
+def test_what_an_orphan_finishes_counts(cluster):
+    slurm, start = cluster
+    killed = start()
+    wait_for(lambda: len(slurm.jobs()) == 1 and slurm.calls("squeue") >= 2)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    done = slurm.execute("1")
+    assert done.returncode == 0, done.stderr
+    assert start("--unlock").wait(60) == 0
+    assert "Nothing to be done" in output(start())
+    assert len(slurm.jobs()) == 1
 
 
 def test_a_run_that_lives_keeps_its_jobs(cluster, clone):

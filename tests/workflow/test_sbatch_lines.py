@@ -11,6 +11,8 @@ import yaml
 from clones import ENVIRONMENT, STUDY
 from fake_slurm import PROFILE, FakeSlurm
 
+pytest.importorskip("snakemake_executor_plugin_slurm")
+
 # Snakemake writes two sets of words in an order that changes from process to process unless this is set.
 ORDERED = ENVIRONMENT | {"PYTHONHASHSEED": "0"}
 
