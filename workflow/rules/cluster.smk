@@ -1,0 +1,19 @@
+# On a cluster only: jobs that an earlier run left in SLURM's queue, and a watchdog for jobs that Snakemake has lost.
+# Snakemake calls this neither in a dry run nor inside a job.
+
+
+class ClusterError(WorkflowError):
+    """A fault of the cluster side, shown without a traceback: the place to look at is not in these rules."""
+
+    # Neither there for Snakemake's message, nor to be set: the folder's lock, on its way out, would do so.
+    __traceback__ = property(lambda self: None, lambda self, traceback: None)
+
+
+onstart:
+    if workflow.executor_plugin.name == "slurm":
+        from scalebio.slurm import guard
+
+        try:
+            guard.start(workflow, logger, ClusterError)
+        except UserError as error:
+            raise ClusterError(str(error)) from None
