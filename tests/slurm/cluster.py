@@ -19,11 +19,10 @@ from shutil import rmtree
 from typing import NamedTuple
 
 import cluster_config
-from cluster_config import CPUS, GPUS, MEMORY_MB, node_name
+from cluster_config import ACCOUNTING, CONTROLLER, CPUS, DATABASE, GPUS, MEMORY_MB, node_name
 from rooms import Bare, Room, Started, environment, namespaces_refused, wait_until
 
 ETC = Path("/etc/slurm")
-CONTROLLER, DATABASE, ACCOUNTING = "slurmctld", "mariadbd", "slurmdbd"
 
 
 class Job(NamedTuple):
@@ -47,13 +46,18 @@ class Cluster:
     gpus, cpus, memory_mb = GPUS, CPUS, MEMORY_MB  # of each node, as SLURM believes
 
     def __init__(
-        self, folder: Path, nodes: int = 2, database: bool = False, plain: bool | None = None, settings: dict = {}
+        self,
+        folder: Path,
+        nodes: int = 2,
+        database: bool = False,
+        plain: bool | None = None,
+        settings: dict | None = None,
     ):
         """`folder` gets the logs and is where commands run; `plain` None: only where namespaces are refused;
         `settings` replace or add lines of slurm.conf."""
         self.folder, self.logs, self.work = folder, folder / "logs", folder / "work"
         self.nodes = [node_name(i) for i in range(1, nodes + 1)]
-        self.database, self.settings = database, settings
+        self.database, self.settings = database, settings or {}
         self.plain = bool(namespaces_refused()) if plain is None else plain
         self._rooms: dict[str, Room | Bare] = {}
         self._daemons: dict[str, Started] = {}
@@ -206,24 +210,10 @@ class Cluster:
         """Start one of munged, mariadbd, slurmdbd, slurmctld, node1, ... unless it runs; does not wait for its service."""
         if name in self._daemons and self._daemons[name].running:
             return
-        home = self._home
-        variables = {}
-        if name == "munged":
-            paths = f"--key-file={home}/munge.key --socket={home}/munge.socket --pid-file={home}/munged.pid"
-            command = f"munged --foreground {paths} --seed-file={home}/munged.seed --log-file={home}/munged.log"
-        elif name == DATABASE:
-            size = "--innodb-buffer-pool-size=64M --innodb-log-file-size=32M --innodb-flush-log-at-trx-commit=0"
-            command = f"mariadbd --no-defaults --user=mysql --datadir={home}/db --socket={home}/db/socket"
-            command += f" --pid-file={home}/db/pid --skip-networking {size}"
-        elif name == ACCOUNTING:
-            command, variables = "slurmdbd -D", {"MYSQL_UNIX_PORT": f"{home}/db/socket"}
-        elif name == CONTROLLER:
-            command = "slurmctld -D -i"
-        else:
-            command = f"slurmd -D -N {name}"
+        command, variables = cluster_config.daemon(name, self._home)
         with open(self.logs / f"{name}.out", "a") as log:
             room = self._rooms.get(name, self._login)
-            self._daemons[name] = self._popen(room, command.split(), variables, stdout=log, stderr=log)
+            self._daemons[name] = self._popen(room, command, variables, stdout=log, stderr=log)
 
     def stop_daemon(self, name: str) -> None:
         """SIGTERM to one of munged, mariadbd, slurmdbd, slurmctld, node1, ..., and SIGKILL if that is not enough."""
@@ -232,12 +222,12 @@ class Cluster:
     # ---- use ----
 
     def popen(
-        self, command: str | Sequence[str], node: int | None = None, cwd=None, variables: dict = {}, **options
+        self, command: str | Sequence[str], node: int | None = None, cwd=None, variables: dict | None = None, **options
     ) -> Started:
         """Start a command (text: by bash) on the login node or on a node; `options` are subprocess.Popen's."""
         room = self._login if node is None else self._rooms[node_name(node)]
         words = ["bash", "-c", command] if isinstance(command, str) else list(command)
-        started = self._popen(room, words, variables, cwd=cwd, **options)
+        started = self._popen(room, words, variables or {}, cwd=cwd, **options)
         self._commands = [one for one in self._commands if one.running] + [started]
         return started
 
@@ -387,27 +377,21 @@ class Cluster:
         return True
 
     def _configure(self) -> None:
-        home, count = self._home, len(self.nodes)
-        texts = {
-            "slurm.conf": cluster_config.slurm_conf(
-                home,
-                self.logs,
-                self._port,
-                count,
-                hostname=socket.gethostname() if self.plain else None,
-                database=self.database,
-                settings=self.settings,
-            ),
-            "gres.conf": cluster_config.gres_conf(home, count),
-        }
-        if self.database:
-            texts["slurmdbd.conf"] = cluster_config.slurmdbd_conf(home, self.logs, self._port)
+        texts = cluster_config.texts(
+            self._home,
+            self.logs,
+            self._port,
+            len(self.nodes),
+            hostname=socket.gethostname() if self.plain else None,
+            database=self.database,
+            settings=self.settings,
+        )
         for name, text in texts.items():
             (self._files / name).write_text(text)
             (self._files / name).chmod(0o600 if name == "slurmdbd.conf" else 0o644)
             if self.plain:
                 (ETC / name).unlink(missing_ok=True)
-                (ETC / name).symlink_to(home / name)
+                (ETC / name).symlink_to(self._home / name)
         for folder in ("state", "gpu", *(f"spool.{name}" for name in self.nodes)):
             (self._files / folder).mkdir()
         for i in range(GPUS):

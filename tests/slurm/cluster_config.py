@@ -1,4 +1,4 @@
-"""The configuration files of the throw-away cluster: every line is there because the cluster fails without it.
+"""Configuration files and command lines of the throw-away cluster: every line is there because it fails without it.
 
 Written for SLURM 22.05 (Debian 12). All daemons share 127.0.0.1 and differ by port; with an address for each node,
 `srun` from within a job finds no way back.
@@ -6,6 +6,7 @@ Written for SLURM 22.05 (Debian 12). All daemons share 127.0.0.1 and differ by p
 
 from pathlib import Path
 
+CONTROLLER, DATABASE, ACCOUNTING = "slurmctld", "mariadbd", "slurmdbd"
 GPUS, CPUS, MEMORY_MB = 8, 32, 64_000
 # Long enough for any job of this workflow, so that a refusal is one on purpose.
 MAX_MINUTES = 2 * 24 * 60
@@ -124,3 +125,33 @@ def slurmdbd_conf(home: Path, logs: Path, port: int) -> str:
 def hosts(nodes: int) -> str:
     """/etc/hosts of the login node and of all others."""
     return "".join(f"127.0.0.1 {name}\n" for name in ["localhost login", *map(node_name, range(1, nodes + 1))])
+
+
+def texts(
+    home: Path, logs: Path, port: int, nodes: int, *, hostname: str | None, database: bool, settings: dict
+) -> dict[str, str]:
+    """Every file of SLURM's folder by name; arguments as of `slurm_conf`."""
+    made = {
+        "slurm.conf": slurm_conf(home, logs, port, nodes, hostname=hostname, database=database, settings=settings),
+        "gres.conf": gres_conf(home, nodes),
+    }
+    return made | ({"slurmdbd.conf": slurmdbd_conf(home, logs, port)} if database else {})
+
+
+def daemon(name: str, home: Path) -> tuple[list[str], dict[str, str]]:
+    """Command line and variables of one daemon, in the foreground; a name that is none of them is a node's slurmd."""
+    variables = {}
+    if name == "munged":
+        command = f"munged --foreground --key-file={home}/munge.key --socket={home}/munge.socket"
+        command += f" --pid-file={home}/munged.pid --seed-file={home}/munged.seed --log-file={home}/munged.log"
+    elif name == DATABASE:
+        command = f"mariadbd --no-defaults --user=mysql --datadir={home}/db --socket={home}/db/socket"
+        command += f" --pid-file={home}/db/pid --skip-networking"
+        command += " --innodb-buffer-pool-size=64M --innodb-log-file-size=32M --innodb-flush-log-at-trx-commit=0"
+    elif name == ACCOUNTING:
+        command, variables = "slurmdbd -D", {"MYSQL_UNIX_PORT": f"{home}/db/socket"}
+    elif name == CONTROLLER:
+        command = "slurmctld -D -i"
+    else:
+        command = f"slurmd -D -N {name}"
+    return command.split(), variables
