@@ -3,7 +3,8 @@
 The nodes pose as machines with 8 GPUs (links to /dev/null, which SLURM counts and hands out like GPUs). The cluster lives
 in namespaces of its own (`rooms`), its files in a file system in memory mounted over /etc/slurm in there: after its end,
 however that comes, nothing is left but its logs. Where namespaces are refused it runs on the bare machine (`plain`):
-one at a time, all nodes with the machine's host name, links in /etc/slurm until it is stopped.
+all nodes with the machine's host name, links in /etc/slurm until it is stopped, one at a time: a second one of the same
+process ends the first, one of another process waits.
 """
 
 import fcntl
@@ -44,6 +45,7 @@ class Cluster:
     """`with Cluster(folder) as cluster: cluster.run("srun hostname")`. Times are seconds of wall time."""
 
     gpus, cpus, memory_mb = GPUS, CPUS, MEMORY_MB  # of each node, as SLURM believes
+    _plain: "Cluster | None" = None  # the one on the bare machine
 
     def __init__(
         self,
@@ -62,7 +64,8 @@ class Cluster:
         self._rooms: dict[str, Room | Bare] = {}
         self._daemons: dict[str, Started] = {}
         self._commands: list[Started] = []
-        self._last_forgotten = 0
+        self._last_forgotten = 0  # number of the last job of earlier tests
+        self._home: Path | None = None  # the cluster's files as its processes see them; `_files`: as we do
         self._lock: int | None = None
 
     def __enter__(self) -> "Cluster":
@@ -101,7 +104,7 @@ class Cluster:
         if not self.plain:
             for daemon in self._daemons.values():
                 daemon.kill()
-        elif self._lock is not None:
+        elif self._home:
             if CONTROLLER in self._daemons:
                 subprocess.run(self._login.enter(["timeout", "10", "scancel", "--user=root"]), capture_output=True)
             for i in range(1, len(self.nodes) + 1):
@@ -112,16 +115,19 @@ class Cluster:
                 if link.is_symlink() and link.readlink().is_relative_to(self._home):
                     link.unlink()
             rmtree(self._home, ignore_errors=True)
+        if self._lock is not None:
             os.close(self._lock)
-            self._lock = None
+            self._lock = Cluster._plain = None
         for room in self._rooms.values():  # the login node first: with it the kernel ends all others
             room.close()
         for started in (*self._daemons.values(), *self._commands):
             started.process.wait(30)
-        self._rooms, self._daemons, self._commands, self._last_forgotten = {}, {}, [], 0
+        self._rooms, self._daemons, self._commands, self._last_forgotten, self._home = {}, {}, [], 0, None
 
     def restore(self) -> None:
         """Make it as good as new after a test: no commands, no jobs, everything up; a new cluster if it must be."""
+        if not self._rooms:
+            self.start()
         for command in self._commands:
             command.kill()
         self._commands = []
@@ -357,10 +363,12 @@ class Cluster:
             self._home, self._port = ETC, 6817
             self._files = self._login.root / "etc" / "slurm"
             return
-        self._rooms["login"] = Bare()
+        if Cluster._plain:
+            Cluster._plain.stop()
+        self._rooms["login"], Cluster._plain = Bare(), self
         ETC.mkdir(exist_ok=True)
         self._lock = os.open(ETC, os.O_RDONLY)
-        wait_until(self._locked, 600, "another plain cluster on this machine to end", pause=0.5)
+        wait_until(self._locked, 600, "the end of another plain cluster on this machine", pause=0.5)
         if (ETC / "slurm.conf").exists() and not (ETC / "slurm.conf").is_symlink():
             raise OSError(
                 f"{ETC}/slurm.conf is there: this machine belongs to a cluster, and a plain one needs that place"
