@@ -4,6 +4,7 @@ import sys
 
 import psutil
 import pytest
+from rooms import wait_until
 
 SNAKEFILE = """
 rule all:
@@ -64,9 +65,10 @@ def test_a_run_that_hangs_is_ended_with_its_jobs_and_shown(cluster, workflow):
     started = cluster.start_snakemake(workflow, "--profile", "slurm", "--config", "command=sleep 1000")
     # The process that a fault test would kill.
     assert "snakemake" in " ".join(psutil.Process(started.pid).cmdline())
-    done = cluster.finish_snakemake(started, workflow, seconds=15)
+    wait_until(lambda: [job for job in cluster.jobs() if job.state == "RUNNING"], 120, "the job to run", pause=0.5)
+    done = cluster.finish_snakemake(started, workflow, seconds=1)
     assert done.returncode == 124 and not started.running
-    shown = done.stdout[done.stdout.index("stopped by the test after 15 s") :]
+    shown = done.stdout[done.stdout.index("stopped by the test after 1 s") :]
     assert "state='RUNNING'" in shown and "rule_two" in shown and "slurmctld.log" in shown
     (job,) = cluster.jobs()
     assert cluster.wait_for_job(job.id).state == "CANCELLED"
