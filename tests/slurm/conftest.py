@@ -1,0 +1,90 @@
+"""A real SLURM cluster for the tests in this folder, all of them marked `slurm`; skipped with a reason where none can be.
+
+A cluster starts in half a second (three with the database), so every file of tests has its own, and every test finds
+it as good as new. Two workers of pytest-xdist run two clusters that know nothing of each other.
+"""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+sys.path.append(str(HERE.parent / "workflow"))  # for `clones`
+
+from clones import Clone, new_clone  # noqa: E402
+from debian import obstacle  # noqa: E402
+from limits import time_limit  # noqa: E402
+from study import Workplace  # noqa: E402
+
+# Seconds of wall time that a test may take unless it says otherwise: `@pytest.mark.slurm(limit=600)`.
+LIMIT = 180
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest chooses by marker
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.slurm)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    limits = [marker.kwargs["limit"] for marker in item.iter_markers("slurm") if "limit" in marker.kwargs]
+    with time_limit(limits[0] if limits else LIMIT, item.nodeid):
+        return (yield)
+
+
+def _skip_without_slurm(database: bool = False) -> None:
+    if reason := obstacle(database):
+        pytest.skip(f"no SLURM cluster here: {reason}")
+
+
+@pytest.fixture(scope="module")
+def _module_cluster(tmp_path_factory):
+    _skip_without_slurm()
+    with Workplace(tmp_path_factory.mktemp("cluster")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def _module_accounting_cluster(tmp_path_factory):
+    _skip_without_slurm(database=True)
+    with Workplace(tmp_path_factory.mktemp("accounting"), database=True) as made:
+        yield made
+
+
+@pytest.fixture
+def cluster(_module_cluster) -> Workplace:
+    """Two idle nodes of 8 GPUs, 32 CPUs and 64 GB each, without accounting."""
+    _module_cluster.restore()
+    return _module_cluster
+
+
+@pytest.fixture
+def accounting_cluster(_module_accounting_cluster) -> Workplace:
+    """The same with slurmdbd and MariaDB, so that sacct answers."""
+    _module_accounting_cluster.restore()
+    return _module_accounting_cluster
+
+
+@pytest.fixture
+def new_cluster(tmp_path_factory):
+    """new_cluster(nodes=4, database=True, settings={"KillWait": 30}, ...) → one of the test's own, running."""
+    made = []
+
+    def make(**options) -> Workplace:
+        _skip_without_slurm(options.get("database", False))
+        made.append(Workplace(tmp_path_factory.mktemp("cluster"), **options))
+        made[-1].start()
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()
+
+
+@pytest.fixture
+def clone(root, tmp_path) -> Clone:
+    """A fresh copy of this repository without results, with the small study as `config/small.yaml`."""
+    return new_clone(root, tmp_path / "clone")
