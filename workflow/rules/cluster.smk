@@ -11,9 +11,11 @@ class ClusterError(WorkflowError):
 
 onstart:
     if workflow.executor_plugin.name == "slurm":
-        from scalebio.slurm import guard
+        from scalebio.slurm import guard, site
 
         try:
+            for warning in site.check(os.environ, gpus=any(model.hardware.gpus for model in STUDY.models.values())):
+                logger.warning(warning)
             guard.start(workflow, logger, ClusterError)
         except UserError as error:
             raise ClusterError(str(error)) from None
