@@ -4,18 +4,14 @@ A cluster starts in half a second (three with the database), so every file of te
 it as good as new. Two workers of pytest-xdist run two clusters that know nothing of each other.
 """
 
-import sys
 from pathlib import Path
 
 import pytest
+from debian import obstacle
+from limits import time_limit
+from study import Workplace
 
 HERE = Path(__file__).resolve().parent
-sys.path.append(str(HERE.parent / "workflow"))  # for `clones`
-
-from clones import Clone, new_clone  # noqa: E402
-from debian import obstacle  # noqa: E402
-from limits import time_limit  # noqa: E402
-from study import Workplace  # noqa: E402
 
 # Seconds of wall time that a test may take unless it says otherwise: `@pytest.mark.slurm(limit=600)`.
 LIMIT = 180
@@ -82,9 +78,3 @@ def new_cluster(tmp_path_factory):
     yield make
     for one in made:
         one.stop()
-
-
-@pytest.fixture
-def clone(root, tmp_path) -> Clone:
-    """A fresh copy of this repository without results, with the small study as `config/small.yaml`."""
-    return new_clone(root, tmp_path / "clone")
