@@ -4,9 +4,14 @@ A cluster starts in half a second (three with the database), so every file of te
 it as good as new. Two workers of pytest-xdist run two clusters that know nothing of each other.
 """
 
+import fcntl
+import os
+import shutil
 from pathlib import Path
 
 import pytest
+import training
+from clones import Clone
 from debian import obstacle
 from limits import time_limit
 from study import Workplace
@@ -78,3 +83,27 @@ def new_cluster(tmp_path_factory):
     yield make
     for one in made:
         one.stop()
+
+
+@pytest.fixture(scope="session")
+def trained(finished, tmp_path_factory):
+    """The small study with a longer training, and what that gives on this machine without a cluster; read only."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    made = Clone(base / "trained here")
+    with open(base / "trained.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (base / "trained.txt").exists():
+            shutil.copytree(finished.path, made.path)
+            training.lengthen(made)
+            made.run(training.WEIGHTS)
+            (base / "trained.txt").touch()
+    return made
+
+
+@pytest.fixture
+def training_clone(trained, tmp_path) -> Clone:
+    """A copy in which that training is still to be done."""
+    shutil.copytree(trained.path, tmp_path / "copy")
+    (tmp_path / "copy" / training.WEIGHTS).unlink()
+    return Clone(tmp_path / "copy")
