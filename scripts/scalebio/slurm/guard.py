@@ -5,6 +5,7 @@ used here are those of snakemake 9.27 and snakemake-executor-plugin-slurm 2.8, a
 """
 
 import atexit
+import contextlib
 import os
 
 from scalebio.slurm import orphans, queue, runs, watchdog
@@ -37,6 +38,11 @@ def start(workflow, logger, fault: type[Exception]) -> None:
     def waited() -> list[watchdog.Waited]:
         return [_waited(job, submitted) for job in running() if not job.is_local]
 
+    def renew() -> None:
+        # A full disk must not stop the watchdog.
+        with contextlib.suppress(OSError):
+            run.renew()
+
     watchdog.Watchdog(
         waited=waited,
         queue=lambda: queue.jobs_of_run(executor.run_uuid),
@@ -44,7 +50,7 @@ def start(workflow, logger, fault: type[Exception]) -> None:
         warn=logger.warning,
         end=lambda message: scheduler.executor_error_callback(fault(message)),
         limit=limit,
-        alive=run.renew,
+        alive=renew,
     ).start()
 
 
