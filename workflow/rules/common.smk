@@ -80,11 +80,10 @@ def sharing(wildcards, resources):
     return sharing_flags(model_of(wildcards).hardware)
 
 
-def limits(wildcards, resources):
-    """Flags that tell a training job its time and which attempt it is; like the launcher, no change of the job."""
+def time_limit(wildcards, resources):
+    """The flag that tells a training job its minutes; like the launcher, no change of the job."""
     # Only a cluster ends a job when its time is over; on one's own machine it may take longer than was thought.
-    minutes = f"--minutes {resources.get('runtime')} " if workflow.remote_exec else ""
-    return f"{minutes}--attempt {resources.get('attempt', 1)}"
+    return f"--minutes {resources.get('runtime')}" if workflow.remote_exec else ""
 
 
 def nodes(wildcards):
@@ -103,7 +102,7 @@ def processes(wildcards):
 
 
 def attempt(wildcards, attempt):
-    """Which attempt of a job this is, from 1, under `--retries`."""
+    """Which attempt of a job this is, from 1, under `--retries`. For the shell: params are not computed again for a retry."""
     return attempt
 
 

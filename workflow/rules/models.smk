@@ -84,7 +84,7 @@ rule finetune:
     params:
         launch=training_launcher,
         sharing=sharing,
-        limits=limits,
+        time_limit=time_limit,
         checkpoints=f"{RESULTS}/{RUN}/checkpoints/finetune",
         settings=lambda w: as_json(
             run=f"{w.experiment}/{w.method}/seed{w.seed}",
@@ -97,4 +97,4 @@ rule finetune:
         "{params.launch} {input.code[0]} {params.sharing} --settings {params.settings:q} --model {input.model:q} "
         "--mixture {input.mixture:q} --validation {input.validation:q} "
         "--output {output.model:q} --training {output.training:q} --checkpoints {params.checkpoints:q} "
-        "{params.limits} 2>&1 | tee -i {log:q}"
+        "{params.time_limit} --attempt {resources.attempt} 2>&1 | tee -i {log:q}"

@@ -30,7 +30,7 @@ rule learn_weights:
     params:
         launch=training_launcher,
         sharing=sharing,
-        limits=limits,
+        time_limit=time_limit,
         checkpoints=f"{RESULTS}/{RUN}/checkpoints/learn_weights",
         settings=lambda w: as_json(
             experiment=w.experiment,
@@ -46,4 +46,4 @@ rule learn_weights:
         "{params.launch} {input.code[0]} {params.sharing} --settings {params.settings:q} --model {input.model:q} "
         "--train {input.train:q} --validation {input.validation:q} "
         "--output {output.weights:q} --trajectory {output.trajectory:q} --checkpoints {params.checkpoints:q} "
-        "{params.limits} 2>&1 | tee -i {log:q}"
+        "{params.time_limit} --attempt {resources.attempt} 2>&1 | tee -i {log:q}"
