@@ -302,9 +302,9 @@ def test_where_another_job_writes_none_of_several_processes_goes_on(inputs, tmp_
     command = jobs.weights_command(inputs, tmp_path, "--checkpoints", f"{tmp_path}/checkpoints/learn_weights")
     with WritingLock(tmp_path / "checkpoints/learn_weights", heartbeat=0.5):
         process = jobs.start(command, *launcher)
-        begun, workers = time.monotonic(), []
+        begun, workers = time.monotonic(), set()
         while process.poll() is None and time.monotonic() - begun < 120:
-            workers = [one for one in psutil.Process(process.pid).children(recursive=True)] or workers
+            workers |= set(psutil.Process(process.pid).children(recursive=True))
             time.sleep(0.05)
         output = process.stdout.read()
         assert process.wait(1) == 1

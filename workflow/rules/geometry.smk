@@ -60,11 +60,10 @@ def sharing(hardware):
     return lambda wildcards, resources: sharing_flags(hardware(wildcards, resources.get("attempt", 1)))
 
 
-def limits(wildcards, resources):
-    """Flags that tell a training job its time and which attempt it is; like the launcher, no change of the job."""
+def time_limit(wildcards, resources):
+    """The flag that tells a training job its minutes; like the launcher, no change of the job."""
     # Only a cluster ends a job when its time is over; on one's own machine it may take longer than was thought.
-    minutes = f"--minutes {resources.get('runtime')} " if workflow.remote_exec else ""
-    return f"{minutes}--attempt {resources.get('attempt', 1)}"
+    return f"--minutes {resources.get('runtime')}" if workflow.remote_exec else ""
 
 
 def grown(amount, attempt, most):
@@ -138,5 +137,6 @@ def training_resources(hardware):
         gpu=resource(lambda its: its.gpus if its.nodes == 1 else 0),
         gres=resource(lambda its: f"gpu:{its.gpus}" if its.gpus and its.nodes > 1 else None),
         mpi=resource(lambda its: "srun" if its.nodes > 1 else None),
+        # For the shell: params are not computed again for a retry.
         attempt=lambda wildcards, attempt: attempt,
     )

@@ -93,7 +93,7 @@ rule finetune:
         **training_resources(FINETUNING_HARDWARE),
     params:
         launch=training_launcher(FINETUNING_HARDWARE),
-        limits=limits,
+        time_limit=time_limit,
         sharing=sharing(FINETUNING_HARDWARE),
         checkpoints=f"{RESULTS}/{RUN}/checkpoints/finetune",
         settings=lambda w: as_json(
@@ -107,4 +107,4 @@ rule finetune:
         "{params.launch} {input.code[0]} {params.sharing} --settings {params.settings:q} --model {input.model:q} "
         "--mixture {input.mixture:q} --validation {input.validation:q} "
         "--output {output.model:q} --training {output.training:q} --checkpoints {params.checkpoints:q} "
-        "{params.limits} 2>&1 | tee -i {log:q}"
+        "{params.time_limit} --attempt {resources.attempt} 2>&1 | tee -i {log:q}"

@@ -26,7 +26,7 @@ rule learn_weights:
         **training_resources(LEARNING_HARDWARE),
     params:
         launch=training_launcher(LEARNING_HARDWARE),
-        limits=limits,
+        time_limit=time_limit,
         sharing=sharing(LEARNING_HARDWARE),
         checkpoints=f"{RESULTS}/{RUN}/checkpoints/learn_weights",
         settings=lambda w: as_json(
@@ -43,4 +43,4 @@ rule learn_weights:
         "{params.launch} {input.code[0]} {params.sharing} --settings {params.settings:q} --model {input.model:q} "
         "--train {input.train:q} --validation {input.validation:q} "
         "--output {output.weights:q} --trajectory {output.trajectory:q} --checkpoints {params.checkpoints:q} "
-        "{params.limits} 2>&1 | tee -i {log:q}"
+        "{params.time_limit} --attempt {resources.attempt} 2>&1 | tee -i {log:q}"
