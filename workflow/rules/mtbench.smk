@@ -5,7 +5,7 @@
 
 MTBENCH = STUDY.evaluations.mtbench
 DOWNLOADS = f"{RESULTS}/downloads"
-FETCHED = f"{DOWNLOADS}/mtbench.json"
+FETCHED = f"{RESULTS}/mtbench_files.json"
 IN_EXPERIMENT = f"{RESULTS}/{{experiment}}/mtbench"
 
 if MTBENCH:

@@ -6,8 +6,7 @@ SMOKE = "results/slurm_smoke"
 SMOKE_HARDWARE = {"cpu": Hardware(), "gpu": Hardware(gpus=1), "collective": Hardware(processes=2)}
 
 
-def smoke_hardware(wildcards, attempt=1):
-    return SMOKE_HARDWARE[wildcards.trial]
+smoke_hardware = lambda wildcards, attempt=1: SMOKE_HARDWARE[wildcards.trial]
 
 
 rule try_cluster:
