@@ -1,0 +1,93 @@
+"""Time, memory and the queue: what a real SLURM refuses or ends, and how a run comes through or says why not."""
+
+import pytest
+import training
+from training import ON_CLUSTER, WEIGHTS
+
+MINUTE = 0.017  # in hours; SLURM counts in minutes
+
+
+@pytest.mark.slurm(limit=600)
+def test_training_past_its_time_limit_goes_on_in_the_next_job(cluster, training_clone):
+    # Some forty seconds of steps, of which one job of a minute can make less than that.
+    steps = 4 * training.STEPS
+    training.lengthen(training_clone, steps, hours=MINUTE)
+    training_clone.run(WEIGHTS)
+    through = training.weights(training_clone)
+    (training_clone.path / WEIGHTS).unlink()
+
+    done = cluster.snakemake(training_clone, WEIGHTS, *ON_CLUSTER, "--retries", "6", limit=420)
+    assert done.returncode == 0, done.stdout
+    *before, last = cluster.jobs()
+    assert before and {job.state for job in before} == {"FAILED"} and last.state == "COMPLETED"
+    assert "the next run goes on from" in training.said_by(training_clone, before[0].id)
+    assert training.weights(training_clone) == through
+    training.nothing_half_written(training_clone)
+
+
+@pytest.mark.slurm(limit=300)
+def test_too_little_memory_is_followed_by_more(new_cluster, trained, training_clone):
+    # Polled often, as SLURM without cgroups looks at memory only then.
+    cluster = new_cluster(settings={"JobAcctGatherFrequency": 1})
+    training.lengthen(training_clone, memory_gb=0.5)
+    done = cluster.snakemake(training_clone, WEIGHTS, *ON_CLUSTER, "--retries", "6", limit=240)
+    assert done.returncode == 0, done.stdout
+    *before, last = cluster.jobs()
+    assert before and last.state == "COMPLETED"
+    asked = [int(memory.removesuffix("M")) for memory in cluster.output("squeue -h -t all -o %m -S i").split()]
+    assert asked == sorted(set(asked)) and asked[0] == 500
+    assert training.weights(training_clone) == training.weights(trained)
+
+
+def test_a_crash_that_would_come_back_is_not_retried(cluster, training_clone):
+    training_clone.edit_study(lambda study: study["methods"]["scalebio"].update(learning_rate=1e30))
+    done = cluster.snakemake(training_clone, WEIGHTS, *ON_CLUSTER, "--retries", "1", limit=150)
+    assert done.returncode == 1, done.stdout
+    first, second = cluster.jobs()
+    assert "step" in training.said_by(training_clone, first.id)
+    said = training.said_by(training_clone, second.id)
+    assert f"job {first.id}" in said and "again" in said, said
+
+
+def test_an_impossible_request_is_refused_at_once_and_named(cluster, training_clone):
+    training.lengthen(training_clone, memory_gb=10_000)
+    done = cluster.snakemake(training_clone, WEIGHTS, *ON_CLUSTER, limit=60)
+    assert done.returncode == 1
+    assert "Requested node configuration is not available" in done.stdout and "--mem 10000000" in done.stdout
+    assert not cluster.output("squeue --noheader")
+
+
+def test_a_partition_that_is_not_there_is_refused_before_anything_is_submitted(cluster, training_clone):
+    done = cluster.snakemake(training_clone, WEIGHTS, *ON_CLUSTER, limit=60, SCALEBIO_SLURM_PARTITION="big")
+    assert done.returncode == 1 and "SCALEBIO_SLURM_PARTITION is big" in done.stdout
+    assert "There are: " in done.stdout and not cluster.jobs()
+
+
+def test_a_queue_that_is_busy_is_asked_again(cluster, trained, training_clone, tmp_path):
+    """The first sbatch says what a busy controller says (a stand-in before the real one, which takes the second)."""
+    (tmp_path / "sbatch").write_text(
+        f"#!/bin/sh\n[ -e '{tmp_path}/asked' ] && exec /usr/bin/sbatch \"$@\"\ntouch '{tmp_path}/asked'\n"
+        "echo 'sbatch: error: Batch job submission failed: Socket timed out on send/recv operation' >&2\nexit 1\n"
+    )
+    (tmp_path / "sbatch").chmod(0o755)
+    path = cluster.output("echo $PATH")
+    from study import SITE
+
+    done = cluster.snakemake(training_clone, WEIGHTS, *ON_CLUSTER, limit=150, PATH=f"{tmp_path}:{SITE['PATH']}:{path}")
+    assert done.returncode == 0, done.stdout
+    assert "Socket timed out" in done.stdout and [job.state for job in cluster.jobs()] == ["COMPLETED"]
+    assert training.weights(training_clone) == training.weights(trained)
+
+
+@pytest.mark.slurm(limit=300)
+def test_the_watchdog_ends_a_run_that_hangs(accounting_cluster, training_clone):
+    """By sacct, which the profile does not use, the executor never notices `scancel`."""
+    training.lengthen(training_clone, 100_000)
+    run = accounting_cluster.start_snakemake(
+        *(training_clone, WEIGHTS, *ON_CLUSTER, "--slurm-status-command", "sacct"), SCALEBIO_SLURM_WATCHDOG_MINUTES="1"
+    )
+    job = training.wait_for_training(accounting_cluster, run, training_clone)
+    accounting_cluster.run(f"scancel {job.id}")
+    done = accounting_cluster.finish_snakemake(run, training_clone, 270)
+    assert done.returncode == 1, done.stdout
+    assert str(job.id) in done.stdout.split("queue")[-1] or f"{job.id}.log" in done.stdout, done.stdout
