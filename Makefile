@@ -56,7 +56,8 @@ lint: environment
 	$(RUN) snakefmt --check Snakefile workflow/rules
 
 test: lint
-	$(RUN) pytest -n $(CORES)
+	# One more than there are cores: the tests on a SLURM cluster mostly wait.
+	$(RUN) pytest -n $$(($(CORES) + 1))
 
 bench: environment
 	$(RUN) snakemake --cores 1 --rerun-incomplete bench growth bench_judging

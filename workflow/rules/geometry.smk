@@ -13,6 +13,10 @@ def site(name):
     return os.environ.get(f"SCALEBIO_SLURM_{name}") or None
 
 
+# Jobs on compute nodes read files only (what fetches is local), and must not wait for a network that is not there.
+if workflow.remote_exec:
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
 # Most that the site allows; a job that would ask for more asks for this.
 MOST_MEMORY_MB = float(site("MAX_MEMORY_GB") or "inf") * 1000
 MOST_MINUTES = float(site("MAX_HOURS") or "inf") * 60
