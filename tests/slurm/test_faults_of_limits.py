@@ -2,6 +2,7 @@
 
 import pytest
 import training
+from rooms import wait_until
 from training import ON_CLUSTER, WEIGHTS
 
 MINUTE = 0.017  # in hours; SLURM counts in minutes
@@ -49,11 +50,18 @@ def test_a_crash_that_would_come_back_is_not_retried(cluster, training_clone):
     assert f"job {first.id}" in said and "again" in said, said
 
 
+@pytest.mark.slurm(limit=300)
 def test_an_impossible_request_is_refused_at_once_and_named(cluster, training_clone):
     training.lengthen(training_clone, memory_gb=10_000)
-    done = cluster.snakemake(training_clone, WEIGHTS, *ON_CLUSTER, limit=60)
-    assert done.returncode == 1
-    assert "Requested node configuration is not available" in done.stdout and "--mem 10000000" in done.stdout
+    run = cluster.start_snakemake(training_clone, WEIGHTS, *ON_CLUSTER)
+    console = training_clone.path / "console.txt"
+    wait_until(
+        lambda: "Exiting because a job execution failed" in console.read_text(encoding="utf-8"), 40, "the refusal"
+    )
+    said = console.read_text(encoding="utf-8")
+    assert "Memory specification can not be satisfied" in said and "--mem 10000000" in said
+    # The executor ends when it next looks at its jobs, which it has none of.
+    assert cluster.finish_snakemake(run, training_clone, 200).returncode == 1
     assert not cluster.output("squeue --noheader")
 
 
