@@ -19,7 +19,7 @@ from study import Workplace
 HERE = Path(__file__).resolve().parent
 
 # Seconds of wall time that a test may take unless it says otherwise: `@pytest.mark.slurm(limit=600)`.
-LIMIT = 180
+LIMIT = 400
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest chooses by marker
@@ -107,3 +107,10 @@ def training_clone(trained, tmp_path) -> Clone:
     shutil.copytree(trained.path, tmp_path / "copy")
     (tmp_path / "copy" / training.WEIGHTS).unlink()
     return Clone(tmp_path / "copy")
+
+
+@pytest.fixture
+def short_clone(finished_copy) -> Clone:
+    """A copy of the small study in which only its training of three steps is still to be done."""
+    (finished_copy.path / training.WEIGHTS).unlink()
+    return finished_copy

@@ -11,7 +11,7 @@ def test_scancel_half_way(cluster, trained, training_clone):
     run = cluster.start_snakemake(training_clone, WEIGHTS, *ON_CLUSTER)
     job = training.wait_for_training(cluster, run, training_clone)
     cluster.run(f"scancel {job.id}")
-    done = cluster.finish_snakemake(run, training_clone, 120)
+    done = cluster.finish_snakemake(run, training_clone, 240)
     assert done.returncode == 0, done.stdout
     assert [job.state for job in cluster.jobs()] == ["CANCELLED", "COMPLETED"]
     # The job and its log are named.
@@ -29,7 +29,7 @@ def test_the_controller_is_restarted_while_jobs_run(cluster, trained, training_c
     training.wait_for_training(cluster, run, training_clone)
     cluster.stop_controller()
     cluster.start_controller()
-    done = cluster.finish_snakemake(run, training_clone, 120)
+    done = cluster.finish_snakemake(run, training_clone, 240)
     assert done.returncode == 0, done.stdout
     assert [job.state for job in cluster.jobs()] == ["COMPLETED"]
     assert training.weights(training_clone) == training.weights(trained)
@@ -40,9 +40,9 @@ def test_ctrl_c_cancels_the_jobs_and_the_next_run_goes_on(cluster, trained, trai
     job = training.wait_for_training(cluster, run, training_clone)
     run.signal(signal.SIGINT)
     assert cluster.wait_for_job(job.id, seconds=60).state == "CANCELLED"
-    assert cluster.finish_snakemake(run, training_clone, 60).returncode != 0
+    assert cluster.finish_snakemake(run, training_clone, 120).returncode != 0
     assert not (training_clone.path / WEIGHTS).exists() and training.checkpoints(training_clone)
-    done = cluster.snakemake(training_clone, WEIGHTS, *ON_CLUSTER, limit=120)
+    done = cluster.snakemake(training_clone, WEIGHTS, *ON_CLUSTER, limit=240)
     assert done.returncode == 0, done.stdout
     assert training.went_on(training_clone, cluster.jobs()[1].id)
     assert training.weights(training_clone) == training.weights(trained)
@@ -53,13 +53,13 @@ def test_snakemake_is_killed_and_the_next_run_finds_its_job(cluster, trained, tr
     run = cluster.start_snakemake(training_clone, WEIGHTS, *ON_CLUSTER)
     job = training.wait_for_training(cluster, run, training_clone)
     run.kill()
-    locked = cluster.snakemake(training_clone, WEIGHTS, *ON_CLUSTER, limit=60)
+    locked = cluster.snakemake(training_clone, WEIGHTS, *ON_CLUSTER, limit=120)
     assert locked.returncode != 0 and "--unlock" in locked.stdout
-    assert cluster.snakemake(training_clone, *ON_CLUSTER, "--unlock", limit=60).returncode == 0
-    refused = cluster.snakemake(training_clone, WEIGHTS, *ON_CLUSTER, limit=60)
+    assert cluster.snakemake(training_clone, *ON_CLUSTER, "--unlock", limit=120).returncode == 0
+    refused = cluster.snakemake(training_clone, WEIGHTS, *ON_CLUSTER, limit=120)
     assert refused.returncode != 0 and f"scancel {job.id}" in refused.stdout, refused.stdout
     assert "rule_learn_weights" not in refused.stdout.split("scancel")[1] and len(cluster.jobs()) == 1
-    done = cluster.snakemake(training_clone, WEIGHTS, *ON_CLUSTER, limit=150, SCALEBIO_SLURM_ORPHANS="cancel")
+    done = cluster.snakemake(training_clone, WEIGHTS, *ON_CLUSTER, limit=300, SCALEBIO_SLURM_ORPHANS="cancel")
     assert done.returncode == 0, done.stdout
     assert [job.state for job in cluster.jobs()] == ["CANCELLED", "COMPLETED"]
     assert training.went_on(training_clone, cluster.jobs()[1].id)

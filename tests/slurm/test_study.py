@@ -10,14 +10,14 @@ from clones import STUDY
 from training import ON_CLUSTER, WEIGHTS
 
 
-@pytest.mark.slurm(limit=900)
+@pytest.mark.slurm(limit=1800)
 def test_a_whole_study_gives_what_it_gives_here(cluster, finished, clone):
     # The cluster has no network; what a login node would download was downloaded before.
     downloads = finished.path / "results/small/downloads"
     if downloads.is_dir():
         shutil.copytree(downloads, clone.path / "results/small/downloads")
     shutil.copy(finished.path / STUDY, clone.path / STUDY)
-    done = cluster.snakemake(clone, *ON_CLUSTER, "--jobs", "3", limit=840)
+    done = cluster.snakemake(clone, *ON_CLUSTER, "--jobs", "3", limit=1680)
     assert done.returncode == 0 and "(100%) done" in done.stdout, done.stdout
 
     here, there = finished.results(), clone.results()
@@ -36,15 +36,15 @@ def test_a_whole_study_gives_what_it_gives_here(cluster, finished, clone):
     for job in jobs:
         assert training.said_by(clone, job.id)
     assert (clone.path / training.LOG).read_text(encoding="utf-8")
-    again = cluster.snakemake(clone, *ON_CLUSTER, limit=90)
+    again = cluster.snakemake(clone, *ON_CLUSTER, limit=180)
     assert again.returncode == 0 and "Nothing to be done" in again.stdout, again.stdout
 
 
-@pytest.mark.slurm(limit=400)
+@pytest.mark.slurm(limit=800)
 def test_two_processes_on_one_node_and_on_two_learn_the_same_weights(cluster, finished, finished_copy):
     for hardware, nodes in (({"processes": 2, "cpus": 1}, 1), ({"nodes": 2, "shard": True}, 2)):
         finished_copy.edit_study(lambda study, hardware=hardware: study["models"]["tiny"].update(hardware=hardware))
-        done = cluster.snakemake(finished_copy, WEIGHTS, "-f", *ON_CLUSTER, limit=180)
+        done = cluster.snakemake(finished_copy, WEIGHTS, "-f", *ON_CLUSTER, limit=360)
         assert done.returncode == 0, done.stdout
         made = finished_copy.json(WEIGHTS)
         assert made["provenance"]["world_size"] == 2
@@ -53,10 +53,10 @@ def test_two_processes_on_one_node_and_on_two_learn_the_same_weights(cluster, fi
         assert f"NumNodes={nodes}" in asked and "NumCPUs=2" in asked, asked
 
 
-@pytest.mark.slurm(limit=240)
+@pytest.mark.slurm(limit=480)
 def test_slurm_smoke_says_what_is_there_and_what_is_not(cluster, clone):
     """Here a GPU is given and isolated by SLURM, but is none; the verdict says just that."""
-    done = cluster.snakemake(clone, "slurm_smoke", *ON_CLUSTER, limit=180)
+    done = cluster.snakemake(clone, "slurm_smoke", *ON_CLUSTER, limit=360)
     assert done.returncode == 1
     told = done.stdout
     assert "ok   libraries" in told and "ok   two processes: 2 on node" in told and "ok   a sum over them" in told
@@ -66,9 +66,9 @@ def test_slurm_smoke_says_what_is_there_and_what_is_not(cluster, clone):
     assert not list((clone.path / "results").glob("slurm_smoke/*.json"))
 
 
-@pytest.mark.slurm(limit=240)
+@pytest.mark.slurm(limit=480)
 def test_accounting_agrees_with_our_benchmarks(accounting_cluster, training_clone):
-    done = accounting_cluster.snakemake(training_clone, WEIGHTS, *ON_CLUSTER, limit=150)
+    done = accounting_cluster.snakemake(training_clone, WEIGHTS, *ON_CLUSTER, limit=300)
     assert done.returncode == 0, done.stdout
     (job,) = accounting_cluster.jobs()
     fields = "elapsedraw,cputimeraw,maxrss,reqcpus,state"

@@ -43,7 +43,7 @@ def checkpoints(clone: Clone) -> list[Path]:
     return sorted((clone.path / CHECKPOINTS).glob("step-*"))
 
 
-def wait_for_training(cluster: Cluster, run: Started, clone: Clone, seconds: float = 90) -> Job:
+def wait_for_training(cluster: Cluster, run: Started, clone: Clone, seconds: float = 180) -> Job:
     """Wait until the job trains, to be seen by its first checkpoint; the job."""
 
     def trains():

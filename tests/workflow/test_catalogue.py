@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from clones import ENVIRONMENT, Clone, processor_seconds
+from clones import ENVIRONMENT, STUDY, Clone, processor_seconds
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 STUDIES = sorted(path.name for path in CONFIG.glob("*.yaml"))
@@ -101,3 +101,44 @@ def test_a_study_of_ones_own_does_not_inherit_the_demo(clone):
 def test_the_local_profile_works(clone):
     shown = clone.run("-n", "-q", "rules", "--profile", "workflow/profiles/local")
     assert "learn_weights" in shown
+
+
+def planned_on_a_cluster(clone: Clone, tools, **site: str) -> str:
+    """A dry run by `--profile slurm` with the machine's programs except SLURM's own."""
+    tools.mkdir()
+    for folder in ("/usr/bin", "/bin"):
+        for program in Path(folder).iterdir():
+            if not re.match(r"s(batch|run|queue|info|cancel|acct|control|share|cctmgr|diag)|scontrol", program.name):
+                (tools / program.name).exists() or (tools / program.name).symlink_to(program)
+    shown = subprocess.run(
+        [sys.executable, "-m", "snakemake", "-n", "--profile", "slurm", *(["--configfile", STUDY] if site else [])],
+        cwd=clone.path,
+        env=ENVIRONMENT | {"PATH": f"{Path(sys.executable).parent}:{tools}"} | site,
+        capture_output=True,
+        text=True,
+    )
+    assert shown.returncode == 0, shown.stderr
+    return shown.stdout + shown.stderr
+
+
+@pytest.mark.slow
+def test_the_slurm_profile_plans_the_largest_study_where_there_is_no_slurm(clone, tmp_path):
+    assert "results/smollm2/" in planned_on_a_cluster(clone, tmp_path / "tools")
+
+
+@pytest.mark.slow
+def test_the_site_and_the_hardware_reach_the_jobs(clone, tmp_path):
+    hardware = {"nodes": 2, "gpus": 8, "processes": 8, "cpus": 4, "memory_gb": 400, "hours": 40}
+    clone.edit_study(lambda study: study["models"]["tiny"].update(hardware=hardware))
+    site = {"ACCOUNT": "physics", "PARTITION": "short", "GPU_PARTITION": "h100", "QOS": "long", "MAX_HOURS": "24"}
+    shown = planned_on_a_cluster(
+        clone, tmp_path / "tools", **{f"SCALEBIO_SLURM_{name}": value for name, value in site.items()}
+    )
+    jobs = dict(re.findall(r"rule (\w+):\n(?:    .*\n)*?    resources: (.*)$", shown, re.MULTILINE))
+    train = dict(part.split("=", 1) for part in jobs["finetune"].split(", "))
+    expected = {"nodes": "2", "tasks": "2", "gres": "gpu:8", "gpu": "0", "mpi": "srun", "mem_mb": "400000"}
+    expected |= {"runtime": "1440", "slurm_partition": "h100", "slurm_account": "physics", "qos": "long"}
+    assert expected.items() <= train.items(), train
+    pool = dict(part.split("=", 1) for part in jobs["build_pool"].split(", "))
+    assert pool["slurm_partition"] == "short" and pool["slurm_account"] == "physics" and "gpu" not in pool
+    assert "slurm_partition=h100" in jobs["evaluate"] and "gpu=1" in jobs["evaluate"]

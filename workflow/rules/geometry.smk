@@ -17,9 +17,17 @@ def site(name):
 if workflow.remote_exec:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-# Most that the site allows; a job that would ask for more asks for this.
-MOST_MEMORY_MB = float(site("MAX_MEMORY_GB") or "inf") * 1000
-MOST_MINUTES = float(site("MAX_HOURS") or "inf") * 60
+
+def most(name, unit):
+    """The most that the site allows of something, infinite if it does not say; a job that would ask for more asks for this."""
+    try:
+        return float(site(name) or "inf") * unit
+    except ValueError:
+        raise StudyError(f"SCALEBIO_SLURM_{name} is {site(name)}: expected a number, such as 24.") from None
+
+
+MOST_MEMORY_MB = most("MAX_MEMORY_GB", 1000)
+MOST_MINUTES = most("MAX_HOURS", 60)
 
 
 def launcher(wildcards, resources):
