@@ -42,7 +42,7 @@ def test_a_node_only_seems_dead_and_its_job_stays_the_one_writer(cluster, traini
     assert re.search(rf"job {first.id}, .* on {job.nodes}", refused), refused
     before = training.checkpoints(training_clone)[-1].name
     assert cluster.node_processes(number)
-    wait_until(lambda: training.checkpoints(training_clone)[-1].name > before, 30, "the first job to train on")
+    wait_until(lambda: training.checkpoints(training_clone)[-1].name > before, 120, "the first job to train on")
     assert not (training_clone.path / WEIGHTS).exists()
 
 
