@@ -4,8 +4,7 @@
 # One job judges all models of an experiment, so that a judge is started, and its prompts are read, once.
 
 MTBENCH = STUDY.evaluations.mtbench
-DOWNLOADS = f"{RESULTS}/downloads"
-FETCHED = f"{RESULTS}/mtbench_files.json"
+FETCHED = f"{RESULTS}/downloads/mtbench.json"
 IN_EXPERIMENT = f"{RESULTS}/{{experiment}}/mtbench"
 
 if MTBENCH:
@@ -33,7 +32,7 @@ if MTBENCH:
             runtime=runtime(1),
         params:
             launch=launcher,
-            downloads=DOWNLOADS,
+            downloads=lambda w, output: str(Path(output[0]).parent),
             settings=as_json(
                 data=MTBENCH.data,
                 files=["judge prompts"] + ([] if MTBENCH.from_test_set else ["questions", MTBENCH.references]),
@@ -63,7 +62,7 @@ if MTBENCH:
             runtime=runtime(0.5),
         params:
             launch=launcher,
-            downloads=DOWNLOADS,
+            downloads=lambda w, input: str(Path(input.files).parent),
             settings=as_json(
                 data=MTBENCH.data, references=MTBENCH.references, from_test_set=MTBENCH.from_test_set, seed=0
             ),
@@ -130,7 +129,7 @@ if MTBENCH:
             runtime=runtime(12),
         params:
             launch=launcher,
-            downloads=DOWNLOADS,
+            downloads=lambda w, input: str(Path(input.files).parent),
             # Outlives a failed job and a deleted result: what has been paid for is not asked again.
             journal=f"{IN_EXPERIMENT}/judgments.journal",
             settings=as_json(judge=MTBENCH.judge, data=MTBENCH.data),
