@@ -126,7 +126,11 @@ def main() -> None:
         calls.write(f"{client}\n")
     if (slurm.folder / "away").exists():
         sys.exit(f"{client}: error: Unable to contact slurm controller (connect failure)")
-    if client == "sbatch":
+    if client == "sinfo":
+        print("short\nlong")
+    elif client == "scontrol" and arguments == ["show", "config"]:
+        print("MinJobAge               = 300 sec")
+    elif client == "sbatch":
         number = slurm.add(
             argv=arguments,
             name=_after(arguments, "--job-name"),

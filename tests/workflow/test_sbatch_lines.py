@@ -120,7 +120,7 @@ def test_memory_of_a_later_attempt_and_a_request_that_is_refused(study):
         int(re.search(r"learn_weights .*?--mem (\d+)", shown(clone, weights, *more), re.DOTALL)[1])
         for more in ([], ["--attempt", "2"])
     ]
-    assert memory[1] == 2 * memory[0]
+    assert 2 * memory[1] == 3 * memory[0]
     refused = shown(clone, weights, "--set-resources", "learn_weights:slurm_extra='--gres=gpu:1'", status=1)
     assert "refused" in refused and "slurm_extra" in refused
 

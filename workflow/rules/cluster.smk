@@ -14,7 +14,9 @@ onstart:
         from scalebio.slurm import guard, site
 
         try:
-            for warning in site.check(os.environ, gpus=any(model.hardware.gpus for model in STUDY.models.values())):
+            asked = [job.resources for job in workflow.dag.needrun_jobs() if not job.is_local]
+            named = [{job.get(name) or "" for job in asked} for name in ("slurm_partition", "slurm_account")]
+            for warning in site.check(os.environ, *named):
                 logger.warning(warning)
             guard.start(workflow, logger, ClusterError)
         except UserError as error:

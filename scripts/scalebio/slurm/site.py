@@ -1,7 +1,7 @@
-"""Is this a SLURM site that jobs can be sent to, as the environment describes it? Asked once, before anything is submitted.
+"""Can the jobs of a run be sent to this SLURM site? Asked once, before anything is submitted.
 
-Variables are named SCALEBIO_SLURM_*; `docs/slurm.md` lists them. What the site does not demand may be left out, which only
-SLURM itself can tell, so it is asked.
+Partition and account come from SCALEBIO_SLURM_* (`docs/slurm.md` lists them) or from a profile of the user's own. What the
+site does not demand may be left out, which only SLURM itself can tell, so it is asked.
 """
 
 import re
@@ -15,17 +15,17 @@ from scalebio.errors import UserError
 SHORTEST_JOB_AGE = 120
 
 
-def check(environment: Mapping[str, str], gpus: bool = False) -> list[str]:
-    """Warnings about the site; `gpus`: whether the study has jobs that need some.
+def check(environment: Mapping[str, str], partitions: set[str], accounts: set[str]) -> list[str]:
+    """Warnings about the site; `partitions` and `accounts`: those that jobs ask for, "" where one asks for none.
 
-    Raises UserError with every variable that is missing or names something the site does not have.
+    Raises UserError with everything that is missing or that the site does not have.
     """
     if not shutil.which("sbatch", path=environment.get("PATH")):
         raise UserError(
             "there is no `sbatch` here, so no job can be submitted. Run this on a login node of the cluster, or on one "
             "machine with `snakemake --profile workflow/profiles/local`. A dry run (`-n`) works anywhere."
         )
-    faults = [*_partition_faults(environment, gpus), *_account_faults(environment)]
+    faults = _partition_faults(environment, partitions) + (_account_faults(environment) if "" in accounts else [])
     if faults:
         raise UserError("the cluster cannot take this run:\n" + "\n".join(f"  {fault}" for fault in faults))
     age = re.search(r"^MinJobAge\s*=\s*(\d+)", _ask(environment, "scontrol", "show", "config"), re.MULTILINE)
@@ -37,31 +37,29 @@ def check(environment: Mapping[str, str], gpus: bool = False) -> list[str]:
     return []
 
 
-def _partition_faults(environment: Mapping[str, str], gpus: bool) -> list[str]:
+def _partition_faults(environment: Mapping[str, str], partitions: set[str]) -> list[str]:
     shown = _ask(environment, "sinfo", "--noheader", "--format=%P").split()
     there = [name.rstrip("*") for name in shown]
     if not there:
         return ["`sinfo` shows no partition: is the controller up? Try `sinfo`."]
+    # Several may be given: SLURM takes the first that is free.
+    unknown = sorted({name for given in partitions for name in re.split(r"[,\s]+", given) if name} - set(there))
     faults = []
-    for variable in ["PARTITION", "GPU_PARTITION"]:
-        given = environment.get(f"SCALEBIO_SLURM_{variable}", "")
-        if unknown := [name for name in re.split(r"[,\s]+", given) if name and name not in there]:
-            faults.append(
-                f"SCALEBIO_SLURM_{variable} is {given} and there is no partition {', '.join(unknown)}. "
-                f"There are: {', '.join(there)}."
-            )
-    named = environment.get("SCALEBIO_SLURM_PARTITION") or environment.get("SNAKEMAKE_SLURM_PARTITIONS")
-    if not named and not any(name.endswith("*") for name in shown):
+    if unknown:
         faults.append(
-            "the site has no default partition. Set SCALEBIO_SLURM_PARTITION to one of "
-            f"{', '.join(there)}" + (", and SCALEBIO_SLURM_GPU_PARTITION to one with GPUs." if gpus else ".")
+            f"there is no partition {', '.join(unknown)}; there are: {', '.join(there)}. Correct SCALEBIO_SLURM_PARTITION or "
+            "SCALEBIO_SLURM_GPU_PARTITION."
+        )
+    chosen = environment.get("SNAKEMAKE_SLURM_PARTITIONS")
+    if "" in partitions and not chosen and not any(name.endswith("*") for name in shown):
+        faults.append(
+            f"the site has no default partition. Set SCALEBIO_SLURM_PARTITION to one of {', '.join(there)}, and "
+            "SCALEBIO_SLURM_GPU_PARTITION to one with GPUs, if the study needs some."
         )
     return faults
 
 
 def _account_faults(environment: Mapping[str, str]) -> list[str]:
-    if environment.get("SCALEBIO_SLURM_ACCOUNT"):
-        return []
     config = _ask(environment, "scontrol", "show", "config")
     enforced = re.search(r"^AccountingStorageEnforce\s*=\s*(\S+)", config, re.MULTILINE)
     if not enforced or enforced[1] == "none":
