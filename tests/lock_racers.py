@@ -29,7 +29,7 @@ def race(folder: str, rounds: str) -> None:
     for number in range(int(rounds)):
         sys.stdin.readline()
         try:
-            with WritingLock(Path(folder) / str(number), heartbeat=0.05, patience=40):
+            with WritingLock(Path(folder) / str(number), heartbeat=0.05, patience=400):
                 say("won")
                 sys.stdin.readline()
         except Held:

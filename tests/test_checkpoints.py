@@ -298,7 +298,7 @@ def test_a_job_stops_before_its_time_is_over(inputs, tmp_path):
 
 @pytest.mark.slow
 def test_where_another_job_writes_none_of_several_processes_goes_on(inputs, tmp_path):
-    launcher = ("env", *shlex.split(launch_line(sys.executable, processes=2)))
+    launcher = ("env", *shlex.split(launch_line(sys.executable, Hardware(processes=2))))
     command = jobs.weights_command(inputs, tmp_path, "--checkpoints", f"{tmp_path}/checkpoints/learn_weights")
     with WritingLock(tmp_path / "checkpoints/learn_weights", heartbeat=0.5):
         process = jobs.start(command, *launcher)

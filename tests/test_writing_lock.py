@@ -192,7 +192,7 @@ def test_of_jobs_that_race_for_a_dead_lock_exactly_one_wins(start, tmp_path, pla
     dead.wait()
     facts = {"place": processes.place()} if place == "here" else {}
     for number in range(rounds):
-        a_lock(tmp_path / str(number), id=f"dead{number}", process=dead.pid, heartbeat=0.005, **facts)
+        a_lock(tmp_path / str(number), id=f"dead{number}", process=dead.pid, heartbeat=0.0005, **facts)
     racers = [start("race", tmp_path, rounds) for _ in range(3)]
     for _ in range(rounds):
         for racer in racers:

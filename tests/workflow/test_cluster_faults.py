@@ -84,11 +84,12 @@ def test_a_crash_that_would_come_back_is_not_tried_again(finished_copy):
 
     study = yaml.safe_load((finished_copy.path / STUDY).read_text(encoding="utf-8"))
     finished_copy.edit_study(eight_gpus)
-    full = {"gpu": "16", "nodes": "2", "tasks": "2", "processes": "8"}
-    least = {"gpu": "0", "nodes": "1", "tasks": "1", "processes": "1"}
+    full = {"gpu": "0", "gres": "gpu:8", "nodes": "2", "tasks": "2", "mpi": "srun"}
+    least = {"gpu": "0", "nodes": "1", "tasks": "1"}
     for attempt, expected in (("1", full), ("2", least)):
         asked = resources_of(finished_copy, f"{UNIFORM}/weights.json", "--attempt", attempt)
         assert expected.items() <= asked.items() and asked["attempt"] == attempt
+        assert ("gres" in asked) == ("gres" in expected) == ("mpi" in asked)
 
     finished_copy.edit_study(lambda now: (now.clear(), now.update(study)))
     script.write_text(sound)
