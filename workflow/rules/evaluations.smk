@@ -18,10 +18,10 @@ rule evaluate:
         "../../envs/train.yaml"
     threads: model_threads
     resources:
+        **ONE_GPU_PARTITION,
         mem_mb=memory_mb,
         runtime=runtime(12),
         gpu=one_gpu,
-        slurm_partition=one_gpu_partition,
     params:
         launch=launcher,
         expect=expect_gpu,

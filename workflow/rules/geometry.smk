@@ -109,14 +109,19 @@ def expect_gpu(wildcards, resources):
     return f"--expect-gpus {one_gpu(wildcards)}" if one_gpu(wildcards) else ""
 
 
-def partition(gpus):
-    """The site's partition for a job with so many GPUs; None leaves it to the executor."""
-    return (gpus and site("GPU_PARTITION")) or site("PARTITION")
+def gpu_partition(gpus):
+    """The resource that sends jobs to the site's partition for GPUs, if it has one of its own; `gpus`: how many a job needs.
+
+    Otherwise nothing, so that the profile's default holds, whoever wrote it.
+    """
+    if not site("GPU_PARTITION"):
+        return {}
+    return dict(
+        slurm_partition=lambda wildcards, attempt: site("GPU_PARTITION" if gpus(wildcards, attempt) else "PARTITION")
+    )
 
 
-def one_gpu_partition(wildcards):
-    """The same for a job that holds one model in one process."""
-    return partition(one_gpu(wildcards))
+ONE_GPU_PARTITION = gpu_partition(lambda wildcards, attempt: one_gpu(wildcards))
 
 
 def model_threads(wildcards):
@@ -145,10 +150,10 @@ def training_resources(hardware):
         nodes=resource(lambda its: its.nodes),
         tasks=resource(lambda its: its.nodes),
         tasks_per_gpu=0,
-        slurm_partition=lambda wildcards, attempt: partition(hardware(wildcards, attempt).gpus),
         gpu=resource(lambda its: its.gpus if its.nodes == 1 else 0),
         gres=resource(lambda its: f"gpu:{its.gpus}" if its.gpus and its.nodes > 1 else None),
         mpi=resource(lambda its: "srun" if its.nodes > 1 else None),
         # For the shell: params are not computed again for a retry.
         attempt=lambda wildcards, attempt: attempt,
+        **gpu_partition(lambda wildcards, attempt: hardware(wildcards, attempt).gpus),
     )

@@ -23,10 +23,10 @@ rule try_cluster:
         "../../envs/train.yaml"
     threads: training_threads(smoke_hardware)
     resources:
+        **gpu_partition(lambda w, attempt: smoke_hardware(w).gpus),
         mem_mb=memory(2),
         runtime=2,
         nodes=1,
-        slurm_partition=lambda w: partition(smoke_hardware(w).gpus),
         gpu=lambda w: smoke_hardware(w).gpus,
     params:
         launch=training_launcher(smoke_hardware),
