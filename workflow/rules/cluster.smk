@@ -1,4 +1,4 @@
-# On a cluster only: jobs that an earlier run left in SLURM's queue, and a watchdog for jobs that Snakemake has lost.
+# On a cluster only: a check of the site, jobs that an earlier run left in its queue, and a watchdog for jobs that Snakemake has lost.
 # Snakemake calls this neither in a dry run nor inside a job.
 
 
