@@ -6,6 +6,7 @@ import psutil
 import pytest
 from rooms import wait_until
 
+# 1 GB, for SLURM counts the Snakemake within the job too: 170 MB, and more while it starts.
 SNAKEFILE = """
 rule all:
     input: "both.txt"
@@ -13,13 +14,13 @@ rule all:
 rule one:
     output: "one.txt"
     log: "logs/one.log"
-    resources: mem_mb=200, runtime=5, gpu=2
+    resources: mem_mb=1000, runtime=5, gpu=2
     shell: "echo $SLURMD_NODENAME $CUDA_VISIBLE_DEVICES $(python -c 'import sys; print(sys.prefix)') > {output} 2> {log}"
 
 rule two:
     input: "one.txt"
     output: "both.txt"
-    resources: mem_mb=200, runtime=5
+    resources: mem_mb=1000, runtime=5
     shell: "{config[command]}; cat {input} > {output}; echo $SLURM_JOB_ID >> {output}"
 """
 # As short as a profile can be: the plugin asks sacct by itself, which would hang without accounting.

@@ -45,7 +45,7 @@ rule semantics_table:
         "../../envs/plot.yaml"
     threads: 1
     resources:
-        mem_mb=500,
+        mem_mb=memory(1),
         runtime=runtime(0.25),
     shell:
         # The header of the first, the rows of all.
