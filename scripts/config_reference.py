@@ -18,7 +18,7 @@ from scalebio.files import write_text
 from scalebio.study import members
 
 HEAD = """\
-<!-- Written by `python scripts/config_reference.py` from scripts/scalebio/config.py, config_evaluations.py and origins.py; edit there. -->
+<!-- Written by `python scripts/config_reference.py` from scripts/scalebio/config.py, config_methods.py, config_evaluations.py and origins.py; edit there. -->
 # Study files
 
 One YAML file here is one study. `snakemake --configfile config/<study>.yaml` runs it, and what it makes lies under

@@ -4,6 +4,7 @@ Settings: experiment, method (name), settings (the method's section), seed, sour
 max_length, lisa.
 """
 
+from dataclasses import asdict
 from pathlib import Path
 
 from scalebio.cli import claim_training, expected, first_process, run, training_parser
@@ -25,7 +26,8 @@ def main() -> None:
     from pydantic import TypeAdapter
 
     from scalebio import records, weighting
-    from scalebio.config import Lisa, Method
+    from scalebio.config import Lisa
+    from scalebio.config_methods import Method
     from scalebio.files import replacing, write_json
     from scalebio.progress import Progress
     from scalebio.provenance import provenance
@@ -98,6 +100,7 @@ def main() -> None:
             "weights": dict(zip(names, outcome.weights.tolist(), strict=True)),
             "method": settings["method"],
             "seed": settings["seed"],
+            "cost": asdict(outcome.spent),
             **outcome.extra,
             "provenance": provenance(settings, inputs, used.get("tokenizer"), **ran),
         },

@@ -16,7 +16,8 @@ import torch  # noqa: E402
 from scalebio.base_models import from_scratch  # noqa: E402
 from scalebio.bilevel import Bilevel  # noqa: E402
 from scalebio.chat import encode  # noqa: E402
-from scalebio.config import Lisa, ScaleBiO, Scratch  # noqa: E402
+from scalebio.config import Lisa, Scratch  # noqa: E402
+from scalebio.config_methods import ScaleBiO  # noqa: E402
 from scalebio.finetuning import FineTuning, Recipe  # noqa: E402
 from scalebio.parallel import Parallel  # noqa: E402
 from scalebio.streams import stream  # noqa: E402

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from scalebio.bilevel import Bilevel, copy_state, prune, softmax, weight_gradient
-from scalebio.config import Lisa, ScaleBiO
+from scalebio.config import Lisa
+from scalebio.config_methods import ScaleBiO
 from scalebio.errors import UserError
 
 SETTINGS = {"kind": "scalebio", "steps": 4, "learning_rate": 1e-3, "per_source": 2, "validation_batch": 3, "ramp": 2}

@@ -18,7 +18,8 @@ import torch
 from scalebio import checkpoints, processes
 from scalebio.bilevel import Bilevel
 from scalebio.checkpoints import Checkpoints
-from scalebio.config import Hardware, Lisa, ScaleBiO
+from scalebio.config import Hardware, Lisa
+from scalebio.config_methods import ScaleBiO
 from scalebio.errors import Retryable, Stopped, UserError
 from scalebio.finetuning import FineTuning, Recipe
 from scalebio.launching import launch_line

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from scalebio import config, config_evaluations, origins
+from scalebio import config, config_evaluations, config_methods, origins
 from scalebio.config_evaluations import Evaluations
 from scalebio.mtbench import endpoints
 
@@ -15,7 +15,7 @@ from scalebio.mtbench import endpoints
 def models():
     return [
         value
-        for module in (config, config_evaluations, origins)
+        for module in (config, config_methods, config_evaluations, origins)
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, BaseModel) and value.__module__ == module.__name__
     ]

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from scalebio.bilevel import Bilevel
-from scalebio.config import Lisa, ScaleBiO
+from scalebio.config import Lisa
+from scalebio.config_methods import ScaleBiO
 from scalebio.semantics import PRESETS
 
 ALPHA, RATE, STEPS = 10.0, 1e-3, 40

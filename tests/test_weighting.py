@@ -7,8 +7,9 @@ import pytest
 
 from scalebio import weighting
 from scalebio.bilevel import Step
-from scalebio.config import GradientMatching, ScaleBiO, Uniform
+from scalebio.config_methods import GradientMatching, ScaleBiO, Uniform
 from scalebio.errors import UserError
+from scalebio.learner import Learner
 from scalebio.weighting.scalebio import step_rows
 
 SOURCES = ["right", "wrong"]
@@ -61,7 +62,20 @@ def test_scalebio_returns_weights_and_the_way_to_them(problem):
     assert weights[0, "right"] == weights[0, "wrong"] == 0.5
     assert [weights[4, source] for source in SOURCES] == list(outcome.extra["final"].values())
     whole = {row["quantity"] for row in outcome.trajectory if row["source"] is None}
-    assert whole == {"L1", "L2_w", "L2_u", "seconds", "peak_memory_gb"}
+    assert whole == {"L1", "L2_w", "L2_u", "seconds", "peak_memory_gb", "tokens"}
+
+
+def test_scalebio_counts_every_token_that_goes_through_a_model(problem, monkeypatch):
+    seen, backward = [], Learner._backward
+
+    def counted(learner, examples, coefficients):
+        seen.append(sum(len(example.ids) for example in examples))
+        return backward(learner, examples, coefficients)
+
+    monkeypatch.setattr(Learner, "_backward", counted)
+    outcome = weighting.learn(problem()[0], ScaleBiO(**SETTINGS), seed=0)
+    assert len(seen) == 2 * 4  # u and w
+    assert outcome.spent == weighting.Spent(forward_tokens=sum(seen), backward_tokens=sum(seen))
 
 
 def test_tail_mean_is_the_mean_over_the_second_half(problem):
@@ -114,11 +128,12 @@ def test_gradient_matching_finds_the_right_source_and_reports_its_way(problem):
     assert weights[4, "right"] == 0.5  # equal until the ramp is over
     assert outcome.extra["final"]["right"] == pytest.approx(np.mean([weights[k, "right"] for k in range(15, 31)]))
     assert len(reports) == 30
+    assert outcome.spent.forward_tokens == outcome.spent.backward_tokens > 0
 
 
 def test_rows_of_a_known_step():
     step = Step(0, np.array([0.5, 0.5]), np.array([-0.1, 0.2]), 1.0, 2.0, 3.0, seconds=0.1, peak_memory_gb=0.2)
     rows = step_rows(step, SOURCES)
-    assert len(rows) == 2 * 2 + 5
+    assert len(rows) == 2 * 2 + 6
     assert {"step": 0, "source": "wrong", "quantity": "gap", "value": 0.2} in rows
     assert {"step": 0, "source": None, "quantity": "L2_u", "value": 3.0} in rows

@@ -27,7 +27,8 @@ import torch
 from scalebio import lisa, schedules
 from scalebio.batching import Cycle, FreshHeads, MixedDraws, StratifiedDraws, pack
 from scalebio.chat import Example
-from scalebio.config import Lisa, ScaleBiO
+from scalebio.config import Lisa
+from scalebio.config_methods import ScaleBiO
 from scalebio.errors import UserError
 from scalebio.learner import Learner
 from scalebio.losses import ResponseLoss

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scalebio import statistics
-from scalebio.config import ScaleBiO
+from scalebio.config_methods import ScaleBiO
 from scalebio.gradient_match import Average, Matcher, Products
 from scalebio.weighting import Problem
 
@@ -25,7 +25,7 @@ CONFIRMED, NOT_CONFIRMED = "confirmed", "not confirmed"
 
 @dataclass(frozen=True)
 class MatchRecipe:
-    """How a model is trained while its gradients are matched; field meanings as in `config.ScaleBiO`."""
+    """How a model is trained while its gradients are matched; field meanings as in `config_methods.ScaleBiO`."""
 
     steps: int
     learning_rate: float

@@ -120,6 +120,7 @@ class Matcher:
             parameter.requires_grad_(True)
         self.optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=0.0)
         self.done = 0
+        self.tokens = 0  # that went forward and backward
 
     def step(self, weights: np.ndarray) -> tuple[Products, float] | None:
         """One AdamW step on Σ λ_i l_i with `weights` [sources]; the products seen before it, and the mean ‖g_i‖².
@@ -158,6 +159,7 @@ class Matcher:
 
     def _gradient(self, examples: list[Example]) -> torch.Tensor:
         """Gradient of the mean loss of `examples`, flat, of the parameters that train."""
+        self.tokens += sum(len(example.ids) for example in examples)
         share = torch.full((len(examples),), 1 / len(examples), device=self.device)
         objective, _ = self.loss(pack(examples, self.row_length).to(self.device), share)
         if not torch.isfinite(objective):

@@ -15,7 +15,8 @@ import torch
 from scalebio import hypergradient as hg
 from scalebio.bilevel import Bilevel, learn, weight_gradient
 from scalebio.chat import Example
-from scalebio.config import Lisa, ScaleBiO
+from scalebio.config import Lisa
+from scalebio.config_methods import ScaleBiO
 from scalebio.quadratic import Quadratic, SquareLoss
 from scalebio.streams import stream
 from scalebio.tiny_language import ROW_LENGTH, Ridged, TinyLanguage

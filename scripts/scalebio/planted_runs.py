@@ -11,7 +11,8 @@ from collections.abc import Callable
 import numpy as np
 
 from scalebio import planted, weighting
-from scalebio.config import GradientMatching, Lisa, ScaleBiO, Uniform
+from scalebio.config import Lisa
+from scalebio.config_methods import GradientMatching, ScaleBiO, Uniform
 from scalebio.confirmation import confirm, recipe
 from scalebio.gradient_match import Matcher
 from scalebio.losses import mean_losses

@@ -11,7 +11,8 @@ import torch
 
 from scalebio import planted
 from scalebio.bilevel import Bilevel, learn
-from scalebio.config import Lisa, ScaleBiO
+from scalebio.config import Lisa
+from scalebio.config_methods import ScaleBiO
 from scalebio.planted_runs import total_variation
 from scalebio.semantics import PRESETS, Semantics
 

@@ -12,7 +12,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from scalebio import costs
 from scalebio.bilevel import Bilevel
 from scalebio.chat import Example
-from scalebio.config import Lisa, ScaleBiO
+from scalebio.config import Lisa
+from scalebio.config_methods import ScaleBiO
 from scalebio.finetuning import FineTuning, Recipe
 from scalebio.parallel import Parallel, local
 from scalebio.streams import stream

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from scalebio.config import Finetuning, Model, ScaleBiO
+from scalebio.config import Finetuning, Model
 from scalebio.config_evaluations import Accuracy, MTBench
+from scalebio.config_methods import ScaleBiO
 
 
 def nearest(name: object, known: Iterable[str]) -> str:

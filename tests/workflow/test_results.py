@@ -85,7 +85,7 @@ def test_trajectory_has_every_quantity(finished):
     by_source = trajectory[trajectory["source"].notna()]
     whole = trajectory[trajectory["source"].isna()]
     assert set(by_source["quantity"]) == {"weight", "gap"} and set(by_source["source"]) == set(SOURCES)
-    assert set(whole["quantity"]) == {"L1", "L2_w", "L2_u", "seconds", "peak_memory_gb"}
+    assert set(whole["quantity"]) == {"L1", "L2_w", "L2_u", "seconds", "peak_memory_gb", "tokens"}
     assert trajectory["value"].notna().all()
 
 

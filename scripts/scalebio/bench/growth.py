@@ -29,7 +29,8 @@ def make(sources: int, length: int, width: int):
     from transformers import LlamaConfig, LlamaForCausalLM
 
     from scalebio.bilevel import Bilevel
-    from scalebio.config import Lisa, ScaleBiO
+    from scalebio.config import Lisa
+    from scalebio.config_methods import ScaleBiO
 
     rng = stream(0, "growth tokens")
 

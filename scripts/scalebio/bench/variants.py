@@ -11,7 +11,8 @@ from scalebio.bench.names import ABOUT, MAIN
 from scalebio.bench.released import ReleasedStep
 from scalebio.bench.shapes import Batch, Shape
 from scalebio.bilevel import Bilevel
-from scalebio.config import Lisa, ScaleBiO
+from scalebio.config import Lisa
+from scalebio.config_methods import ScaleBiO
 
 
 class InOrder:

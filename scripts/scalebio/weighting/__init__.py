@@ -60,15 +60,38 @@ class Problem:
 
 
 @dataclass
+class Spent:
+    """What a method costs, the same on every machine: tokens that went forward and backward through a model (ours).
+
+    An optimiser step on n tokens counts n in both; a loss that is only looked at counts n in `forward_tokens`. Seconds
+    and memory are measured by the job's benchmark file.
+    """
+
+    forward_tokens: int = 0
+    backward_tokens: int = 0
+
+    def forward(self, tokens: int) -> None:
+        """Count a pass without gradients."""
+        self.forward_tokens += tokens
+
+    def step(self, tokens: int) -> None:
+        """Count a forward and a backward pass."""
+        self.forward_tokens += tokens
+        self.backward_tokens += tokens
+
+
+@dataclass
 class Outcome:
     """Weights [sources] summing to 1, and what led to them.
 
-    `trajectory`: rows {step, source or None, quantity, value}; `extra`: further vectors and numbers for weights.json.
+    `trajectory`: rows {step, source or None, quantity, value}; `extra`: further vectors and numbers for weights.json;
+    `spent`: all that the method did to reach them, its reference and proxy models included, but no check afterwards.
     """
 
     weights: np.ndarray
     trajectory: list[dict] = field(default_factory=list)
     extra: dict = field(default_factory=dict)
+    spent: Spent = field(default_factory=Spent)
 
 
 def weight_rows(step: int, sources: list[str], weights) -> list[dict]:

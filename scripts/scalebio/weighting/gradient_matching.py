@@ -3,9 +3,9 @@
 import numpy as np
 
 from scalebio.bilevel import prune
-from scalebio.config import GradientMatching
+from scalebio.config_methods import GradientMatching
 from scalebio.gradient_match import Average, Matcher
-from scalebio.weighting import Outcome, Problem, weight_rows
+from scalebio.weighting import Outcome, Problem, Spent, weight_rows
 
 
 def learn(problem: Problem, settings: GradientMatching, seed: int) -> Outcome:
@@ -38,4 +38,5 @@ def learn(problem: Problem, settings: GradientMatching, seed: int) -> Outcome:
     final = np.mean(trajectory[len(trajectory) // 2 :], axis=0)
     named = [dict(zip(problem.sources, vector.tolist(), strict=True)) for vector in (final, weights)]
     rows = [row for step, vector in enumerate(trajectory) for row in weight_rows(step, problem.sources, vector)]
-    return Outcome(prune(final, settings.prune_below), rows, {"final": named[0], "last": named[1]})
+    spent = Spent(matcher.tokens, matcher.tokens)
+    return Outcome(prune(final, settings.prune_below), rows, {"final": named[0], "last": named[1]}, spent)

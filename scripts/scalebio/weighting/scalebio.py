@@ -2,9 +2,9 @@
 
 from scalebio import checkpoints
 from scalebio.bilevel import Bilevel, Step, prune
-from scalebio.config import ScaleBiO
+from scalebio.config_methods import ScaleBiO
 from scalebio.confirmation import confirm_run
-from scalebio.weighting import Outcome, Problem, weight_rows
+from scalebio.weighting import Outcome, Problem, Spent, weight_rows
 
 
 class Recorded:
@@ -71,6 +71,7 @@ def learn(problem: Problem, settings: ScaleBiO, seed: int) -> Outcome:
     second_half = [by_step[i : i + count] for i in range(0, len(by_step), count)] + [final.tolist()]
     tail_mean = [sum(column) / len(second_half) for column in zip(*second_half, strict=True)]
     weights = prune(final, settings.prune_below)
+    tokens = int(sum(row["value"] for row in job.rows if row["quantity"] == "tokens"))
     rows, layers = job.rows + weight_rows(settings.steps, problem.sources, final), job.layers
     del bilevel, job  # the models and their Adam state, before the check loads the base again
     return Outcome(
@@ -82,6 +83,7 @@ def learn(problem: Problem, settings: ScaleBiO, seed: int) -> Outcome:
             "layers": layers,
         }
         | confirm_run(problem, settings, seed, weights),
+        Spent(tokens, tokens),
     )
 
 
@@ -90,6 +92,6 @@ def step_rows(step: Step, sources: list[str]) -> list[dict]:
     rows = weight_rows(step.step, sources, step.weights)
     for source, gap in zip(sources, step.gap, strict=True):
         rows.append({"step": step.step, "source": source, "quantity": "gap", "value": float(gap)})
-    for quantity in ("L1", "L2_w", "L2_u", "seconds", "peak_memory_gb"):
+    for quantity in ("L1", "L2_w", "L2_u", "seconds", "peak_memory_gb", "tokens"):
         rows.append({"step": step.step, "source": None, "quantity": quantity, "value": getattr(step, quantity)})
     return rows

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from scalebio.config import Uniform
+from scalebio.config_methods import Uniform
 from scalebio.weighting import Outcome, Problem
 
 
