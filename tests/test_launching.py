@@ -10,6 +10,7 @@ import sys
 import jobs
 import pytest
 
+from scalebio import cli
 from scalebio.config import Hardware
 from scalebio.launching import launch_line, sharing_flags
 
@@ -50,6 +51,12 @@ def test_flags():
     hardware = Hardware(processes=2, shard=True, offload=True, micro_batch=4, recompute=True)
     shown = "--shard --offload --recompute --micro-batch 4 --expect-nodes 1 --expect-processes 2"
     assert sharing_flags(hardware) == shown
+
+
+def test_the_flags_arrive_as_what_a_job_expects():
+    hardware = Hardware(nodes=2, processes=8, gpus=8, memory_gb=400)
+    arguments = cli.training_parser(None).parse_args(sharing_flags(hardware).split())
+    assert cli.expected(arguments) == {"nodes": 2, "processes": 8, "gpus": 8, "memory_gb": 400}
 
 
 def test_impossible_hardware_is_refused():

@@ -16,6 +16,8 @@ from scalebio.writing_lock import WritingLock
 
 # What a job that was asked to stop, and can go on, exits with (EX_TEMPFAIL of sysexits.h).
 STOPPED = 75
+# Keys of `hardware` that a training job compares with what it finds; `launching.sharing_flags` gives them.
+EXPECTED = {"nodes": int, "processes": int, "gpus": int, "memory_gb": float}
 # What `run` puts in order when the job ends, however it ends: locks, and crash notes while the locks are still held.
 _at_end = ExitStack()
 
@@ -54,10 +56,9 @@ def training_parser(description: str | None) -> argparse.ArgumentParser:
         "--checkpoints", metavar="FOLDER", help="keep checkpoints there; the next run goes on from them"
     )
     result.add_argument("--checkpoint-seconds", type=float, default=300.0, metavar="S", help="at most one in so long")
-    for name, kind in (("nodes", int), ("processes", int), ("gpus", int), ("memory-gb", float)):
-        result.add_argument(
-            f"--expect-{name}", type=kind, metavar="N", help=f"stop at once unless there are so many `hardware.{name}`"
-        )
+    for name, kind in EXPECTED.items():
+        help = f"stop at once unless there are so many `hardware.{name}`"
+        result.add_argument(f"--expect-{name.replace('_', '-')}", type=kind, metavar="N", help=help)
     result.add_argument(
         "--minutes", type=float, metavar="M", help="time limit of the job; it stops with a checkpoint shortly before"
     )
@@ -74,7 +75,7 @@ def gpu_parser(description: str | None) -> argparse.ArgumentParser:
 
 def expected(arguments: argparse.Namespace) -> dict:
     """What the job was told to expect, as keys of `hardware`; empty if nothing."""
-    given = {name: getattr(arguments, f"expect_{name}", None) for name in ("nodes", "processes", "gpus", "memory_gb")}
+    given = {name: getattr(arguments, f"expect_{name}", None) for name in EXPECTED}
     return {name: value for name, value in given.items() if value}
 
 

@@ -29,7 +29,7 @@ def test_a_process_of_this_host_tells_at_once(tmp_path, entry):
     said = []
     entry()
     assert runs.alive(tmp_path, "other", said.append)
-    entry(since=time.time() - 10_000)  # its number was given to another process
+    entry(start=1)  # its number was given to another process
     assert not runs.alive(tmp_path, "other", said.append)
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
@@ -50,7 +50,7 @@ def test_no_entry_or_a_torn_one_is_no_life(tmp_path, entry):
 
 def test_another_host_lives_if_it_renews_its_entry(tmp_path, entry):
     said = []
-    entry(host="login2", beats=5)
+    entry(host="login2", place="login2", beats=5)
     threading.Timer(0.3, lambda: entry(beats=6)).start()
     assert runs.alive(tmp_path, "other", said.append, look=20, pause=0.05)
     assert "login2" in said[0]
@@ -58,7 +58,7 @@ def test_another_host_lives_if_it_renews_its_entry(tmp_path, entry):
 
 
 def test_an_old_entry_of_another_host_is_not_waited_for(tmp_path, entry):
-    entry(host="login2")
+    entry(host="login2", place="login2")
     os.utime(tmp_path / "other.json", (time.time() - 2 * runs.STALE,) * 2)
     said = []
     assert not runs.alive(tmp_path, "other", said.append)

@@ -1,8 +1,8 @@
 """Which runs of Snakemake in a folder are alive, so that only jobs of dead ones count as orphans.
 
 Two runs may work in one folder at a time (Snakemake locks files, not folders), for two studies say. Each writes a file
-named after itself and renews it every minute. On the same host the process tells whether the run lives. On another one
-only the file can: clocks differ between hosts, so it is not its age that counts but whether it is renewed while we look.
+named after itself and renews it every minute. On the same machine the process tells whether the run lives. Of another one
+only the file can tell: clocks differ between hosts, so it is not its age that counts but whether it is renewed while we look.
 """
 
 import json
@@ -12,8 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
-
+from scalebio import processes
 from scalebio.files import write_json
 
 # A run on another host whose file has not been renewed for so long (s) is not waited for.
@@ -34,9 +33,14 @@ class Run:
     def renew(self) -> None:
         """A sign of life."""
         self._beats += 1
-        me = psutil.Process()
-        entry = {"host": socket.gethostname(), "process": me.pid, "since": me.create_time(), "beats": self._beats}
-        write_json(self._path, entry)
+        me = os.getpid()
+        entry = {
+            "host": socket.gethostname(),
+            "place": processes.place(),
+            "process": me,
+            "start": processes.started(me),
+        }
+        write_json(self._path, entry | {"beats": self._beats})
 
     def remove(self) -> None:
         """The run has ended."""
@@ -46,18 +50,14 @@ class Run:
 def alive(folder: Path, name: str, say: Callable[[str], None], look: float = LOOK, pause: float = 5) -> bool:
     """Whether the run `name` lives; a run that left no entry does not.
 
-    May take up to `look` seconds where the run is another host's, and tells `say` so.
+    May take up to `look` seconds where the run is another machine's, and tells `say` so.
     """
     path = folder / f"{name}.json"
     entry = _read(path)
     if entry is None:
         return False
-    if entry["host"] == socket.gethostname():
-        try:
-            # A number is used again; the time of its start is not.
-            return abs(psutil.Process(entry["process"]).create_time() - entry["since"]) < 1
-        except psutil.NoSuchProcess:
-            return False
+    if entry["place"] is not None and entry["place"] == processes.place():
+        return not processes.gone(entry["process"], entry["start"])
     if time.time() - os.stat(path).st_mtime > STALE:
         return False
     say(f"Looking for a sign of life of the run {name} on {entry['host']}, for up to {look:.0f} seconds.")
