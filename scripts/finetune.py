@@ -40,7 +40,8 @@ def main() -> None:
 
     parallel = Parallel(arguments.shard, arguments.offload, arguments.micro_batch, arguments.recompute)
     check_expected(expected(arguments), Path(arguments.training).parent, parallel)
-    model, tokenizer = base_models.load(Path(arguments.model).parent)
+    folder = Path(arguments.model).parent
+    model, tokenizer = (base_models.load_empty if parallel.receives else base_models.load)(folder)
     examples = encode_all(records.read(arguments.mixture), tokenizer, settings["max_length"])
     steps = len(examples) * recipe.epochs // recipe.batch
     if not steps:
@@ -79,7 +80,7 @@ def main() -> None:
     if not first_process():
         return
     if parameters:
-        model, _ = base_models.load(Path(arguments.model).parent)
+        model, _ = base_models.load_empty(folder)
         base_models.fill(model, parameters)
     with replacing(arguments.training) as temporary:
         pd.DataFrame(job.rows).to_parquet(temporary, index=False)

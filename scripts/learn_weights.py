@@ -48,8 +48,9 @@ def main() -> None:
     def load_model():
         from scalebio import base_models
 
-        problem.parallel  # noqa: B018 its preflight takes seconds, loading a model minutes
-        model, used["tokenizer"] = base_models.load(Path(arguments.model).parent)
+        # Its preflight takes seconds, loading a model minutes.
+        load = base_models.load_empty if problem.parallel.receives else base_models.load
+        model, used["tokenizer"] = load(Path(arguments.model).parent)
         return model
 
     def load_parallel():

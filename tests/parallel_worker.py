@@ -29,6 +29,15 @@ MODES = {
 }
 
 
+def start(spec: Scratch, words: list[str], parallel: Parallel):
+    """Model and tokenizer; a process that should get its parameters from the first has none that it could use."""
+    model, tokenizer = from_scratch(spec, words * 20, 64, seed=0)
+    if parallel.receives:
+        for parameter in model.parameters():
+            parameter.data.fill_(float("nan"))
+    return model, tokenizer
+
+
 def run(parallel: Parallel) -> dict:
     """λ's weights at every step and the final validation loss of each mode, and losses and parameters of fine-tuning."""
     words = ["Calculate 1 + 2.", "3"]
@@ -51,14 +60,14 @@ def run(parallel: Parallel) -> dict:
 
     found = {}
     for mode, layers in MODES.items():
-        model, tokenizer = from_scratch(spec, words * 20, 64, seed=0)
+        model, tokenizer = start(spec, words, parallel)
         settings = ScaleBiO(
             kind="scalebio", steps=6, learning_rate=1e-3, per_source=3, validation_batch=5, ramp=1, resync_every=4
         )
         by_source = [make(12, source, source) for source in range(3)]
         job = Bilevel(model, by_source, make(10, 1, 9), settings, 0, 64, layers, parallel)
         weights = [job.step().weights.tolist() for _ in range(6)] + [job.weights.tolist()]
-        model, _ = from_scratch(spec, words * 20, 64, seed=0)
+        model, _ = start(spec, words, parallel)
         tuned = FineTuning(
             model,
             make(40, 1, 7),

@@ -1,8 +1,14 @@
 """Base models: made, saved and read back to the bit, and only from formats that run no foreign code."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
+from families import FAMILIES, random_model
 
+import scalebio
 from scalebio import base_models
 from scalebio.config import Scratch
 from scalebio.errors import UserError
@@ -69,6 +75,42 @@ def test_saved_and_loaded_is_the_same_to_the_bit(made, tmp_path):
     base_models.save(model, tokenizer, tmp_path / "b")
     for name in ("model.safetensors", "config.json", "tokenizer.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_empty_model_lacks_nothing_but_its_parameters(family, made, tmp_path):
+    base_models.save(random_model(*FAMILIES[family]), made[1], tmp_path / "model")
+    model, empty = base_models.load(tmp_path / "model")[0], base_models.load_empty(tmp_path / "model")[0]
+    assert all(torch.equal(a, b) for a, b in zip(model.buffers(), empty.buffers(), strict=True))
+    base_models.fill(empty, {name: parameter.detach() for name, parameter in model.named_parameters()})
+    ids = torch.arange(1, 9)[None]
+    assert torch.equal(model(ids).logits, empty(ids).logits)
+
+
+# A process of its own: memory that tests before this one gave back would be used again.
+GROWTH = """
+import sys
+import psutil
+sys.path.insert(0, sys.argv[1])
+from scalebio import base_models
+base_models.load_empty(sys.argv[2])  # imports what it needs
+before = psutil.Process().memory_info().rss
+model, _ = getattr(base_models, sys.argv[3])(sys.argv[2])
+sum(float(parameter.sum()) for parameter in model.parameters())  # a file's pages are read when they are needed
+print((psutil.Process().memory_info().rss - before) / sum(4 * parameter.numel() for parameter in model.parameters()))
+"""
+
+
+def test_an_empty_model_takes_no_memory(made, tmp_path):
+    large = SPEC.model_copy(update={"hidden_size": 1024, "intermediate_size": 2048})
+    base_models.save(*base_models.from_scratch(large, TEXTS * 10, max_length=96, seed=0), tmp_path / "model")
+    scripts = str(Path(scalebio.__file__).parent.parent)
+
+    def growth(how: str) -> float:
+        words = [sys.executable, "-c", GROWTH, scripts, str(tmp_path / "model"), how]
+        return float(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+
+    assert growth("load_empty") < 0.1 and growth("load") > 0.8
 
 
 def test_half_precision_weights_are_loaded_as_float32(made, tmp_path):

@@ -107,6 +107,22 @@ def load(folder: str | Path, revision: str | None = None, gguf: str | None = Non
     return model, tokenizer
 
 
+def load_empty(folder: str | Path):
+    """Model (float32, on the CPU) with parameters that hold nothing yet, and tokenizer, from a folder.
+
+    Memory that is never touched costs addresses only: this is for processes that get their part of the parameters from
+    another one, and for models about to be filled.
+    """
+    from transformers import AutoConfig
+    from transformers.initialization import no_init_weights
+
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    with no_init_weights():
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, trust_remote_code=False)
+    model.tie_weights()
+    return model.eval(), load_tokenizer(folder)
+
+
 def from_hub(hub: Hub):
     """Model and tokenizer at the pinned commit (`unverified`: at the newest)."""
     return load(hub.id, revision=hub.commit)

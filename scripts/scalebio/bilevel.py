@@ -15,7 +15,6 @@ Same examples, same LISA layers and no dropout in u and w: each removes noise fr
 the official code does instead is in `semantics`. Sources: paper §2 and Algorithm 1; settings measured in `docs/method.md`.
 """
 
-import copy
 import dataclasses
 import functools
 import time
@@ -114,9 +113,10 @@ class Bilevel:
             [dataclasses.replace(example, source=i) for example in examples] for i, examples in enumerate(by_source)
         ]
         total = len(lisa.find_layers(base)) if layers else 0
+        parallel = parallel or Parallel()
         options = {
             "collate": collate or functools.partial(pack, row_length=row_length),
-            "parallel": parallel or Parallel(),
+            "parallel": parallel,
             "layers": layers,
             "weight_decay": semantics.model_decay,
             "dropout": semantics.dropout,
@@ -124,7 +124,7 @@ class Bilevel:
             "loss": loss,
         }
         # The base itself serves as u, so that only one copy is made.
-        twin = copy.deepcopy(base)
+        twin = parallel.twin(base)
         self.u, self.w = Learner("u", base, **options), Learner("w", twin, **options)
         self.draws = self._draws(by_source)
         self.validation_draws = Cycle(len(validation), stream(seed, "validation batches"))

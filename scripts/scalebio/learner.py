@@ -109,11 +109,16 @@ class Learner:
         return losses
 
     def whole_parameters(self) -> dict[str, torch.Tensor]:
-        """The model's parameters by their name in it, complete and on the CPU. All processes must call it."""
-        return {
-            name.removeprefix("model."): whole(parameter.detach()).cpu()
-            for name, parameter in self.loss.named_parameters()
-        }
+        """The model's parameters by their name in it, complete and on the CPU, in the first process; {} in the others.
+
+        All processes must call it.
+        """
+        found = {}
+        for name, parameter in self.loss.named_parameters():
+            complete = whole(parameter.detach())
+            if self.parallel.rank == 0:
+                found[name.removeprefix("model.")] = complete.cpu()
+        return found
 
     # --- what can go wrong ---
 

@@ -7,10 +7,12 @@ accelerate starts the processes and knows rank, device and precision. Two ways t
   gives back what LISA saves.
 - *sharded*: every decoder layer, and the rest, is split over the processes (FSDP2, torch's `fully_shard`), gathered
   when it is needed. Called here directly, because accelerate does so on GPUs only and CPUs are where it is tested.
+  The first process alone reads the model and hands out the parts: eight whole copies would not fit a node's memory.
 
 The global batch is fixed by the study; its share per process and micro-batch follows from the number of processes.
 """
 
+import copy
 import functools
 from collections.abc import Iterable
 
@@ -20,6 +22,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, OffloadPolicy, fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 from scalebio import lisa
 from scalebio.errors import UserError
@@ -61,6 +64,17 @@ class Parallel:
         """Where this process computes."""
         return self.accelerator.device
 
+    @property
+    def receives(self) -> bool:
+        """Whether the first process hands this one its part of every parameter, so that it need not read the model."""
+        return self.shard and self.rank > 0
+
+    def twin(self, model: torch.nn.Module) -> torch.nn.Module:
+        """A second model that starts as `model` does; to be called before the first is prepared."""
+        # Splitting copies each part, so until then both may stand on the same whole parameters.
+        shared = {id(parameter): parameter for parameter in model.parameters()} if self.shard else {}
+        return copy.deepcopy(model, shared)
+
     @functools.cached_property
     def _mesh(self):
         if not dist.is_initialized():  # a single process may shard too, to try a setting out
@@ -82,9 +96,22 @@ class Parallel:
             # Also for the rest: after an evaluation its parameters must not stay gathered.
             "reshard_after_forward": True,
         }
+        given = list(module.parameters())
         for layer in lisa.find_layers(module):
             fully_shard(layer, **options)
-        return fully_shard(module, **options)
+        fully_shard(module, **options)
+        if self.world > 1:
+            self._hand_out(given, list(module.parameters()))
+        return module
+
+    @torch.no_grad()
+    def _hand_out(self, given: list[torch.Tensor], parts: list[torch.Tensor]) -> None:
+        """Fill each process's part of every parameter from the first process's whole one."""
+        for tensor, part in zip(given, parts, strict=True):
+            full = torch.empty_like(tensor, device=self.device) if self.rank else tensor.detach().to(self.device)
+            dist.broadcast(full, 0)
+            own = distribute_tensor(full, self._mesh, part.placements, src_data_rank=None)
+            local(part).copy_(local(own))
 
     def set_training(self, module: torch.nn.Module, dropout: bool) -> None:
         """Switch dropout on or off, and layers to recompute if they should."""
@@ -165,8 +192,6 @@ def like(part: torch.Tensor, parameter: torch.Tensor) -> torch.Tensor:
     """Turn this process's part into a tensor sharded as `parameter` is."""
     if not hasattr(parameter, "to_local"):
         return part
-    from torch.distributed.tensor import DTensor
-
     return DTensor.from_local(
         part, parameter.device_mesh, parameter.placements, shape=parameter.shape, stride=parameter.stride()
     )
