@@ -20,7 +20,10 @@ FOREIGN = ("SLURM_", "SLURMD_", "SRUN_", "SBATCH_", "SNAKEMAKE_")
 
 def environment(**changes: str | None) -> dict[str, str]:
     """This process's variables without those of an outer SLURM or Snakemake; a change to None removes a variable."""
-    variables = {key: value for key, value in os.environ.items() if not key.startswith(FOREIGN)} | changes
+    variables = {key: value for key, value in os.environ.items() if not key.startswith(FOREIGN)}
+    # SLURM's daemons lie where only root's PATH leads.
+    variables["PATH"] = os.pathsep.join([variables.get("PATH", ""), "/usr/sbin", "/sbin"])
+    variables |= changes
     return {key: value for key, value in variables.items() if value is not None}
 
 

@@ -12,15 +12,17 @@ FAILED = -1
 # FastChat's two patterns (fastchat/llm_judge/common.py), the first preferred.
 _STRICT = (re.compile(r"\[\[(\d+\.?\d*)\]\]"), re.compile(r"\[(\d+\.?\d*)\]"))
 
-# Possessive quantifiers: otherwise "4.5 out of 5" would be read as a 4 followed by something harmless.
-_NUMBER = r"(?P<n>[0-9]++(?:\.[0-9]*+)?+)"
-_OF_TEN = r"(?:\s*+(?:/|out\ of)\s*+10(?![0-9]))?+"
-_DOUBLE = rf"\[\[\s*+\**+\s*+(?:rating\s*+[:=]\s*+)?+{_NUMBER}{_OF_TEN}\s*+\**+\s*+\]\]"
+# The whole number or nothing: otherwise "4.5 out of 5" would be read as a 4 followed by something harmless. What a
+# lookahead has matched is never given back; possessive quantifiers would say so more plainly, but go wrong in Python 3.11.2.
+_NUMBER = r"(?=(?P<n>[0-9]+(?:\.[0-9]*)?))(?P=n)"
+_OF_TEN = r"(?:\s*(?:/|out\ of)\s*10(?![0-9]))?"
+_DOUBLE = rf"\[\[[\s*]*(?:rating\s*[:=]\s*)?{_NUMBER}{_OF_TEN}[\s*]*\]\]"
 _LABEL = r"\brating(?:\s+is)?[\s*_:=\"'(`]{0,8}"
 _NOT_A_SCALE = r"(?!\s*(?:/|out\ of|to|-|–|,)\s*[0-9])"
 _LABELLED = re.compile(_LABEL + _DOUBLE, re.IGNORECASE)
-_EITHER = re.compile(f"{_DOUBLE}|{_LABEL}\\[?{_NUMBER.replace('<n>', '<m>')}{_OF_TEN}{_NOT_A_SCALE}", re.IGNORECASE)
-_ALONE = re.compile(rf"(?<![\w\])])\[\s*+{_NUMBER}{_OF_TEN}\s*+\](?!\])")
+_SECOND = _NUMBER.replace("P<n>", "P<m>").replace("P=n", "P=m")
+_EITHER = re.compile(f"{_DOUBLE}|{_LABEL}\\[?{_SECOND}{_OF_TEN}{_NOT_A_SCALE}", re.IGNORECASE)
+_ALONE = re.compile(rf"(?<![\w\])])\[\s*{_NUMBER}{_OF_TEN}\s*\](?!\])")
 
 
 def strict(text: str) -> int | float:
