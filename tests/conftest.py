@@ -26,6 +26,32 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
 
+# Files that take long though they hold few tests: begun last, one worker would end alone with them. The tests on SLURM
+# mostly wait, and so go well beside the demo, which keeps both cores busy.
+FIRST = (
+    "workflow/test_demo.py",
+    "slurm/test_whole_study.py",
+    "slurm/test_faults_of_jobs.py",
+    "slurm/test_faults_of_nodes.py",
+    "slurm/test_faults_of_limits.py",
+    "slurm/test_snakemake.py",
+    "workflow/test_kills.py",
+    "workflow/test_cluster_faults.py",
+    "workflow/test_cluster_guard.py",
+    "workflow/test_sbatch_lines.py",
+    "test_planted.py",
+    "bench/test_table.py",
+    "test_hypergradient.py",
+    "test_checkpoints.py",
+    "test_parallel.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    places = {ROOT / "tests" / name: place for place, name in enumerate(FIRST)}
+    items.sort(key=lambda item: places.get(item.path, len(FIRST)))
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The repository's root."""
