@@ -144,7 +144,8 @@ def default_in_words(field: FieldInfo) -> str:
         return "empty"
     if value is None:
         return "unset"
-    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+    shown = str(value).lower() if isinstance(value, bool) else str(value)
+    return f"`{shown}`".replace("\n", "`, a line break, `")
 
 
 def inner_models(field: FieldInfo, path: str) -> list[tuple[str, type[BaseModel]]]:

@@ -2,21 +2,24 @@
 
     make_table.py NAME --settings JSON --csv OUT.csv --markdown OUT.md
 
-NAME: trajectories, weights, test_loss, training_curves, mtbench, mtbench_differences, mtbench_repeats, mixtures, costs.
+NAME: trajectories, weights, test_loss, training_curves, math, math_differences, mtbench, mtbench_differences,
+mtbench_repeats, mixtures, costs.
 
 Settings:
     {"runs": [{"experiment": "denoising", "method": "scalebio", "seed": 0, "trajectory": PATH, "weights": PATH,
-               "metrics": PATH, "training": PATH, "mixture": PATH}, ...],
+               "metrics": PATH, "training": PATH, "mixture": PATH, "math": PATH}, ...],
      "experiments": {"denoising": {"sources": [...], "corruption": {SOURCE: RATE} | null,
                                    "expected": {SOURCE: SHARE} | null,
                                    "runs": [{"model_id": NAME, "method": "scalebio", "seed": 0}, ...],
-                                   "scores": PATH, "differences": PATH, "judgments": PATH}},
+                                   "scores": PATH, "differences": PATH, "judgments": PATH,
+                                   "math_differences": PATH}},
      "stages": [{"stage": "weights", "path": BENCHMARK}, ...]}
 
 A run needs only the paths that the table reads (trajectories: trajectory and weights; weights: weights; test_loss: metrics;
-training_curves: training and trajectory; mixtures: mixture); a run without one is left out, and further keys are ignored.
-`experiments` serves weights (what was planted) and the tables of judged answers, which have one file an experiment:
-mtbench reads its scores, mtbench_differences its differences, mtbench_repeats its judgments. `stages` serves costs only.
+training_curves: training and trajectory; mixtures: mixture; math: math); a run without one is left out, and further keys are ignored.
+`experiments` serves weights (what was planted) and the tables of which an experiment has one file:
+mtbench reads its scores, mtbench_differences its differences, mtbench_repeats its judgments, math_differences its
+math_differences. `stages` serves costs only.
 """
 
 from scalebio import cli

@@ -94,6 +94,8 @@ def new_clone(root: Path, path: Path) -> Clone:
             shutil.copy2(root / name, path / name, follow_symlinks=False)
     shutil.copy(root / "tests" / "workflow" / "small.yaml", path / STUDY)
     (path / "data").mkdir()
+    for benchmark in ("gsm8k", "math"):
+        shutil.copy(root / "tests" / "maths" / f"{benchmark}.jsonl", path / "data")
     # Over 1 MB, Snakemake's own limit for comparing files by content, which profiles/default raises.
     padding = {"ignored": "-" * 20_000}
     rows = [{"prompt": f"Wie heißt die Zahl nach {i}?", "response": f"„{i + 1}“"} | padding for i in range(60)]

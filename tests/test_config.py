@@ -95,3 +95,10 @@ def test_the_hosted_judge_in_the_documentation_is_a_valid_section(root):
     section = yaml.safe_load(text.split("```yaml\n")[1].split("```")[0])
     judge = Evaluations.model_validate(section["evaluations"]).mtbench.judge
     assert judge.kind == "openai" and judge.cost_limit and endpoints.note(judge) == ""
+
+
+def test_the_benchmarks_in_the_documentation_are_a_valid_section(root):
+    text = (root / "docs/math.md").read_text(encoding="utf-8")
+    section = yaml.safe_load(text.split("```yaml\n")[1].split("```")[0])
+    math = Evaluations.model_validate(section["evaluations"]).math
+    assert {name: found.hub.split for name, found in math.benchmarks.named.items()} == {"gsm8k": "test", "math": "test"}

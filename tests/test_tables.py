@@ -10,6 +10,8 @@ import pytest
 from figures import synthetic
 
 from scalebio.errors import UserError
+from scalebio.maths import comparisons as math_comparisons
+from scalebio.maths import scores as math_scores
 from scalebio.mtbench import comparisons, scores
 from scalebio.tables import inputs, runs, summary, tidy
 from scalebio.tables.judged import LOADERS
@@ -174,7 +176,7 @@ def test_summary_shows_names_literally():
     assert summary.name("two\nlines") == "`two lines`"
 
 
-BY_RUN = ["trajectories", "weights", "test_loss", "training_curves", "mtbench", "mixtures"]
+BY_RUN = ["trajectories", "weights", "test_loss", "training_curves", "math", "mtbench", "mixtures"]
 
 
 @pytest.mark.parametrize("name", BY_RUN)
@@ -224,6 +226,30 @@ def test_the_summaries_of_ratings_name_judge_note_failures_and_verdicts(study):
     assert any(row.startswith("| `scalebio` − `uniform` | `all` | +") and "| better |" in row for row in lines)
     assert sum(row.startswith("| judge noise | `all` | – | – | 0 | – | unknown: judged once |") for row in lines) == 1
     assert sum(row.startswith("| `scalebio` | 2 |") for row in text["mtbench_repeats"].splitlines()) == 1
+
+
+def test_tables_of_mathematics_hold_what_the_runs_have_and_sum_up(study):
+    frame = inputs.build("math", study)
+    assert frame.columns.tolist() == [*runs.IDENTITY, *math_scores.COLUMNS]
+    one = frame.query("experiment == 'plain' and method == 'scalebio' and seed == 1")[math_scores.COLUMNS]
+    path = next(
+        run["math"]
+        for run in study["runs"]
+        if (run["experiment"], run["method"], run["seed"]) == ("plain", "scalebio", 1)
+    )
+    pd.testing.assert_frame_equal(one.reset_index(drop=True), tidy.read_csv(path, []), check_dtype=False)
+    found = inputs.build("math_differences", study)
+    assert found.columns.tolist() == ["experiment", *math_comparisons.COLUMNS]
+    assert set(found["experiment"]) == {"noise", "plain"} and set(found["seed"]) == {"all", "0", "1", "2"}
+    text = summary.math(frame)
+    lines = text[text.index("## `plain`") :].splitlines()
+    whole = frame.query("experiment == 'plain' and method == 'uniform' and benchmark == 'math' and grouping == 'all'")
+    start = f"| `math` | `uniform` | {100 * whole['accuracy'].mean():.1f} |"
+    (line,) = [line for line in lines if line.startswith(start)]
+    assert line.endswith(f"| – | 60 | {whole['unparsed'].sum()} | 0 | 3 |")
+    assert any(line.startswith("| `math`, level `1` | `scalebio` |") for line in lines)
+    text = summary.math_differences(found)
+    assert text.count("| `gsm8k` | `scalebio` − `uniform` | +") == 2 and "| better |" in text
 
 
 def test_the_judges_scatter_of_a_mean_over_seeds_by_hand():
@@ -289,6 +315,7 @@ def test_only_empty_trajectories_make_no_table(tmp_path):
     [
         ("test_loss", "metrics", "{}", "metrics: no key test_loss"),
         ("weights", "weights", "{\n]", "weights, line 2: not valid JSON"),
+        ("math", "math", "group\n", "math: no column benchmark, grouping"),
         ("mixtures", "mixture", '{"sources": {}}', "mixture: no key truncated"),
         ("mixtures", "mixture", '{"sources": {"a": {"asked": 1}}, "truncated": {}}', "sources.a has no rows, share"),
         ("mixtures", "mixture", json.dumps({"sources": {"a": MIXED}, "truncated": {}}), "mixture: truncated has no a"),
@@ -306,6 +333,7 @@ def test_malformed_files_are_named(tmp_path, table, key, text, message):
         ("mtbench", "scores", "category,turn\n", "scores: no column model, score"),
         ("mtbench", "scores", "", "scores: not a readable CSV file"),
         ("mtbench_differences", "differences", "method\n", "differences: no column comparison, baseline"),
+        ("math_differences", "math_differences", "method\n", "math_differences: no column benchmark, grouping"),
         ("mtbench_repeats", "judgments", "{\n", "judgments, line 1: not valid JSON"),
         ("mtbench_repeats", "judgments", "", "no judgments to score"),
         ("mtbench_repeats", "judgments", "{}\n", "Judgment 1 has no category, cut, judge"),

@@ -232,7 +232,7 @@ class Experiment(PoolSettings):
     model: Name = Field(description="base model, by name")
     methods: list[Name] = Field(min_length=1, description="weighting methods, by name")
     seeds: list[Count] = Field(min_length=1, description="one complete run each")
-    evaluate: list[Literal["accuracy", "mtbench"]] = Field([], description="evaluations besides test loss")
+    evaluate: list[Literal["accuracy", "math", "mtbench"]] = Field([], description="evaluations besides test loss")
     pool_rows: PositiveInt | None = Field(None, description="rows per source used while learning weights; unset: all")
     expected: dict[Name, Share] | None = Field(
         None, description="planted truth where it is known, drawn on the figures; never used in learning"

@@ -1,10 +1,10 @@
-"""The part of a study file that says what is measured on a fine-tuned model: accuracy, and MT-Bench with its judge."""
+"""The part of a study file that says what is measured on a fine-tuned model: accuracy, mathematics, MT-Bench and judge."""
 
 from typing import Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 
-from scalebio.origins import HubFiles, PackageFile, Wheel
+from scalebio.origins import HubFiles, HubTest, PackageFile, Wheel
 from scalebio.schema import Strict, exactly_one
 
 References = Literal["gpt-4", "gpt-4-0125-preview"]
@@ -110,8 +110,79 @@ class MTBench(Strict):
     judge: Judge = Field(description="who rates the answers")
 
 
+class Benchmark(Strict):
+    """Questions with known answers, in the data set's own fields; give `file` or `hub`."""
+
+    file: str | None = Field(
+        None, description="JSON, JSONL or Parquet file, also compressed; relative to the working directory"
+    )
+    hub: HubTest | None = Field(None, description="a data set on the hub")
+    local: str | None = Field(None, description="stands in for `hub`: a file inside the study's `offline_data` folder")
+    limit: PositiveInt | None = Field(
+        None, description="ask so many, drawn at random and the same for every method; unset: all"
+    )
+
+    @model_validator(mode="after")
+    def _origin(self):
+        exactly_one(self, "file", "hub")
+        if self.local and not self.hub:
+            raise ValueError("`local` stands in for `hub`; for a plain file use `file`")
+        return self
+
+
+class Benchmarks(Strict):
+    """Which benchmarks are asked, one or both."""
+
+    gsm8k: Benchmark | None = Field(None, description="rows with `question`, and `answer` that ends in `#### 42`")
+    math: Benchmark | None = Field(
+        None,
+        description="MATH or MATH-500: rows with `problem`, `level`, `subject` or `type`, and `solution` with the answer "
+        "in its last box",
+    )
+
+    @model_validator(mode="after")
+    def _some(self):
+        if not self.named:
+            raise ValueError("give `gsm8k`, `math` or both")
+        return self
+
+    @property
+    def named(self) -> dict[str, Benchmark]:
+        """Those that are given, by name."""
+        found = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: benchmark for name, benchmark in found.items() if benchmark}
+
+
+class Math(Strict):
+    """GSM8K and MATH without examples in the prompt: greedy answers, right if equal to the known one as mathematics."""
+
+    benchmarks: Benchmarks = Field(description="which questions are asked")
+    prompt: str = Field(
+        "{question}\nPlease reason step by step, and put your final answer within \\boxed{}.",
+        description="what the user says, with `{question}` in it; the default is that of the authors' release",
+    )
+    max_new_tokens: PositiveInt = Field(1024, description="tokens per answer at most; the authors have 1024")
+    max_length: PositiveInt | None = Field(
+        None, description="tokens of prompt and answer together; unset: the model's `max_length`"
+    )
+    chat_template: str | None = Field(
+        None, description="a Jinja file, for models whose tokenizer has no chat template; those that have one keep it"
+    )
+    batch: PositiveInt = Field(32, description="questions answered at a time")
+    engine: EngineKind = Field(
+        "auto", description="what generates answers; `auto`: vllm where it is installed and there is a GPU"
+    )
+
+    @model_validator(mode="after")
+    def _asks(self):
+        if self.prompt.count("{question}") != 1:
+            raise ValueError("`prompt` needs `{question}` once, where the question is to stand")
+        return self
+
+
 class Evaluations(Strict):
     """What can be measured on a fine-tuned model besides test loss, which always is."""
 
     accuracy: Accuracy | None = Field(None, description="task accuracy by generation")
+    math: Math | None = Field(None, description="GSM8K and MATH")
     mtbench: MTBench | None = Field(None, description="MT-Bench")

@@ -25,7 +25,14 @@ class Hub(Strict):
 class HubData(Hub):
     """A data set on the Hugging Face hub."""
 
+    subset: str | None = Field(None, description="which configuration of the data set, where it has several")
     split: str = Field("train", description="which split to read")
+
+
+class HubTest(HubData):
+    """Test questions on the Hugging Face hub."""
+
+    split: str = Field("test", description="which split to read")
 
 
 class HubFiles(Hub):

@@ -268,20 +268,26 @@ def _json_rows(text: str, path: Path) -> Iterator[tuple[str, object]]:
 
 
 def read_file(path: str | Path, source: str, format: str = "auto") -> tuple[list[Record], list[str]]:
-    """Read a user's file of conversations; returns and raises as `convert`.
+    """Read a user's file of conversations; `path` as `raw_rows` takes it, returns and raises as `convert`."""
+    return convert(raw_rows(path, f"source `{source}`"), source, format, str(path))
+
+
+def raw_rows(path: str | Path, what: str) -> list[tuple[str, object]]:
+    """(place, row) of every row of a file, where place is "line 3" or "row 3".
 
     `path`: .json (an array, or one object a line), .jsonl, .ndjson or .parquet, each also with .gz, .bz2, .xz or .zst.
+    `what` names the asking entry of the study file. Raises UserError naming the file, and the place where it is malformed.
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"source `{source}`: there is no file {path} (looked in {Path.cwd()}).")
+        raise UserError(f"{what}: there is no file {path} (looked in {Path.cwd()}).")
     try:
         content, suffix = _decompress(path)
         if suffix == ".parquet":
             rows = pq.read_table(pa.BufferReader(content)).to_pylist()
-            return convert(((f"row {number}", row) for number, row in enumerate(rows, 1)), source, format, str(path))
+            return [(f"row {number}", row) for number, row in enumerate(rows, 1)]
         if suffix in (".json", ".jsonl", ".ndjson"):
-            return convert(_json_rows(content.decode("utf-8-sig"), path), source, format, str(path))
+            return list(_json_rows(content.decode("utf-8-sig"), path))
     except (OSError, EOFError, lzma.LZMAError, pa.ArrowInvalid, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read ({error}). Is the file whole, and its ending right?") from error
     raise UserError(f"{path}: unknown file type. Expected .json, .jsonl or .parquet, also with .gz, .bz2, .xz or .zst.")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from scalebio import hub_data
 from scalebio import records as records_module
 from scalebio.config import Source
 from scalebio.errors import UserError
@@ -93,20 +94,7 @@ def local_file(source: Source, offline_data: str | None = None) -> Path | None:
 
 
 def _from_hub(name: str, hub: HubData, format: str) -> tuple[list[Record], list[str], dict]:
-    """Rows of a data set on the hub at its pinned commit; `unverified` is resolved to a commit first."""
-    from datasets import load_dataset
-    from huggingface_hub import HfApi
-
-    print(f"source {name}: loading {hub.id} ({hub.split}) from the hub", flush=True)
-    try:
-        commit = hub.commit or HfApi().dataset_info(hub.id).sha
-        rows = load_dataset(hub.id, split=hub.split, revision=commit)
-    except Exception as error:  # the hub's clients raise dozens of unrelated types for "it did not work"
-        raise UserError(
-            f"source `{name}`: could not load `{hub.id}`, split `{hub.split}`, at {hub.revision} from the hub "
-            f"({type(error).__name__}: {error}). Check the id, the split and the network, log in if the data set is "
-            "gated, or give the source a `local` file and set `offline_data` to the folder it lies in."
-        ) from error
+    rows, commit = hub_data.rows(hub, f"source `{name}`")
     places = ((f"row {number}", row) for number, row in enumerate(rows, 1))
     records, places = records_module.convert(places, name, format, hub.id)
     return records, places, {"kind": "hub", **hub.model_dump(), "revision": commit}

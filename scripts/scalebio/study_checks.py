@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from scalebio.config import Finetuning, Model
-from scalebio.config_evaluations import Accuracy, MTBench
+from scalebio.config_evaluations import Accuracy, Evaluations, Math, MTBench
 from scalebio.config_methods import ScaleBiO
 
 
@@ -96,7 +96,7 @@ def _parts(config: dict) -> Iterator[str]:
         if not part:
             continue
         file = source.get("file")
-        origin = (hub.get("id"), hub.get("revision"), hub.get("split", "train"))
+        origin = (hub.get("id"), hub.get("revision"), hub.get("subset"), hub.get("split", "train"))
         origin = os.path.normpath(file) if isinstance(file, str) else origin
         cut = {"part.of": part.get("of")}
         cut |= {key: source.get(key, default) for key, default in (("format", "auto"), ("max_characters", None))}
@@ -135,7 +135,7 @@ def _experiments(config: dict) -> Iterator[str]:
             if source in _names(experiment.get("sources")) and experiment.get("leakage") != "allow":
                 yield f"{path}.sources: `{source}` is also in its reference `{reference_name}`; take other rows"
         for evaluation in dict.fromkeys(_names(experiment.get("evaluate"))):
-            if evaluation in ("accuracy", "mtbench") and not _mapping(config.get("evaluations")).get(evaluation):
+            if evaluation in Evaluations.model_fields and not _mapping(config.get("evaluations")).get(evaluation):
                 yield f"{path}.evaluate: `{evaluation}` needs `evaluations.{evaluation}`, which is not there"
         generated = [bool(_mapping(sources[source].get("generator"))) for source in tested if source in sources]
         if "accuracy" in _names(experiment.get("evaluate")) and generated and not any(generated):
@@ -165,13 +165,13 @@ def _used_settings(config: dict) -> Iterator[str]:
     evaluations = _section(config, "evaluations")
     for name, experiment in _in_run(config).items():
         model = experiment.get("model") if isinstance(experiment.get("model"), str) else None
-        for evaluation, kind in (("accuracy", Accuracy), ("mtbench", MTBench)):
+        for evaluation, kind in (("accuracy", Accuracy), ("math", Math), ("mtbench", MTBench)):
             if evaluation not in _names(experiment.get("evaluate")) or evaluation not in evaluations:
                 continue
             settings, path = evaluations[evaluation], f"evaluations.{evaluation}"
             limit, where = _number(models.get(model, {}), "max_length", Model), f"models.{model}.max_length"
-            if evaluation == "mtbench" and settings.get("max_length") is not None:
-                limit, where = _number(settings, "max_length", MTBench), f"{path}.max_length"
+            if settings.get("max_length") is not None and "max_length" in kind.model_fields:
+                limit, where = _number(settings, "max_length", kind), f"{path}.max_length"
             tokens = _number(settings, "max_new_tokens", kind)
             if limit is not None and tokens is not None and tokens >= limit:
                 yield (
@@ -196,34 +196,46 @@ def _origins(config: dict) -> Iterator[str]:
     folder_there = folder is not None and Path(folder).is_dir()
     if folder and not folder_there:
         yield f"offline_data: there is no folder {folder} (looked in {Path.cwd()})"
-    used_sources, used_models = {}, {}
+    used_sources, used_models, evaluated = {}, {}, set()
     for experiment in _in_run(config).values():
         reference = experiment.get("reference")
         reference = references.get(reference, {}) if isinstance(reference, str) else {}
         for value in (experiment.get("sources"), reference.get("validation"), reference.get("test")):
             used_sources |= {name: sources[name] for name in _names(value) if name in sources}
         used_models |= {name: models[name] for name in _names(experiment.get("model")) if name in models}
-    for name, source in used_sources.items():
+        evaluated |= set(_names(experiment.get("evaluate")))
+    math = _mapping(_mapping(config.get("evaluations")).get("math")) if "math" in evaluated else {}
+    rows_of = {f"sources.{name}": source for name, source in used_sources.items()}
+    rows_of |= {
+        f"evaluations.math.benchmarks.{name}": benchmark for name, benchmark in _section(math, "benchmarks").items()
+    }
+    for path, source in rows_of.items():
         file, local = source.get("file"), source.get("local")
         if isinstance(file, str) and not Path(file).is_file():
-            yield f"sources.{name}.file: there is no file {file} (looked in {Path.cwd()})"
+            yield f"{path}.file: there is no file {file} (looked in {Path.cwd()})"
         if folder and source.get("hub") and not local:
-            yield f"sources.{name}.local: missing; `offline_data` is set, so a file in it must stand in for `hub`"
+            yield f"{path}.local: missing; `offline_data` is set, so a file in it must stand in for `hub`"
         if folder_there and isinstance(local, str) and not Path(folder, local).is_file():
-            yield f"sources.{name}.local: there is no file {Path(folder, local)}"
+            yield f"{path}.local: there is no file {Path(folder, local)}"
     for name, model in used_models.items():
         path = model.get("path")
         if isinstance(path, str) and not Path(path).is_dir():
             yield f"models.{name}.path: there is no folder {path} (looked in {Path.cwd()})"
         if folder and model.get("hub") and not model.get("package"):
             yield f"models.{name}.package: missing; `offline_data` is set, so a package must stand in for `hub`"
-    yield from _mtbench_files(_mapping(_mapping(config.get("evaluations")).get("mtbench")))
+    yield from _template("math", math)
+    mtbench = _mapping(_mapping(config.get("evaluations")).get("mtbench"))
+    yield from _template("mtbench", mtbench)
+    yield from _mtbench_folders(mtbench)
 
 
-def _mtbench_files(mtbench: dict) -> Iterator[str]:
-    template = mtbench.get("chat_template")
+def _template(evaluation: str, settings: dict) -> Iterator[str]:
+    template = settings.get("chat_template")
     if isinstance(template, str) and not Path(template).is_file():
-        yield f"evaluations.mtbench.chat_template: there is no file {template} (looked in {Path.cwd()})"
+        yield f"evaluations.{evaluation}.chat_template: there is no file {template} (looked in {Path.cwd()})"
+
+
+def _mtbench_folders(mtbench: dict) -> Iterator[str]:
     origins = mtbench.get("data")
     for number, origin in enumerate(origins if isinstance(origins, list) else []):
         folder = _mapping(origin).get("folder")

@@ -186,6 +186,7 @@ def test_every_source_is_named_literally_and_labels_keep_apart(studies, study):
         ("final_weights", {"spoiled answers (%)", "final weight (share)", "expected", "scalebio", "all equal"}),
         ("test_loss", {"test loss\n(nats per token)", "accuracy (%)", "accuracy not measured", "uniform", "scalebio"}),
         ("training_curves", {"optimiser step", "validation loss\n(nats per token)", "training loss\n(nats per token)"}),
+        ("math", {"right answers (%)", "GSM8K", "MATH", "uniform", "scalebio"}),
         ("mtbench", {"score (1 to 10)", "all categories", "sorting", "arithmetic", "uniform", "scalebio"}),
         ("mtbench_radar", {"2", "10", "sorting", "arithmetic", "uniform", "scalebio"}),
         ("mtbench_differences", {"score minus that of uniform (points)", "all categories", "dates", "scalebio"}),
@@ -204,6 +205,20 @@ def test_judge_and_questions_stand_in_the_figure(studies, name):
         note = " ".join(" ".join(words(study.rendered(name))).split())
         assert f"Judge: {synthetic.JUDGE}. Questions: {synthetic.QUESTIONS}." in note
         assert f"Note: {synthetic.NOTE}." in note
+
+
+def test_accuracies_stand_at_their_place_and_what_was_not_compared_is_told(studies):
+    table = studies["one seed"].table("math")
+    figure = studies["one seed"].rendered("math")
+    whole = table[(table["grouping"] == "all") & (table["method"] == "scalebio")]
+    blue = house.KNOWN_METHODS["scalebio"][0]
+    marks, bars = lines(figure, color=blue, marker="o"), lines(figure, color=blue, marker="None")
+    assert [line.get_xdata()[0] for line in marks] == pytest.approx((100 * whole["accuracy"]).tolist())
+    assert [list(line.get_xdata()) for line in bars] == [
+        pytest.approx(ends) for ends in (100 * whole[["low", "high"]]).values
+    ]
+    unparsed = int(table[table["grouping"] == "all"]["unparsed"].sum())
+    assert unparsed and f"{unparsed} of 240 answers could not be compared" in " ".join(" ".join(words(figure)).split())
 
 
 def test_what_is_planted_is_marked_and_the_baseline_is_a_level(studies):

@@ -31,7 +31,7 @@ def test_a_whole_study_gives_what_it_gives_here(cluster, finished, clone):
     rules = {folder.name.removeprefix("rule_") for folder in (clone.path / "logs" / "slurm").iterdir()}
     assert {"fetch_source", "build_pool", "warm_up", "learn_weights", "draw_mixture", "finetune", "evaluate"} <= rules
     # Downloads, tables and figures stay on the login node.
-    assert not [rule for rule in rules if rule.startswith(("fetch_mtbench", "table", "figure"))]
+    assert not [rule for rule in rules if rule.startswith(("fetch_mtbench", "fetch_math", "table", "figure"))]
     for job in re.findall(r"submitted with SLURM jobid (\d+)", done.stdout):
         assert training.said_by(clone, int(job))
     assert "failed" not in done.stdout

@@ -73,8 +73,14 @@ def test_the_catalogue_describes_each_figure_and_table(clone):
     described = dict(re.findall(r"^(\w+) \((.+)\)$", shown, re.MULTILINE))
     figures = {name for name in described if name.startswith("figure_")}
     tables = {name for name in described if name.startswith("table_")}
-    assert {"figure_sums_weights", "figure_sums_final_weights", "figure_test_loss", "figure_mtbench"} <= figures
-    assert {"table_weights", "table_test_loss", "table_costs"} <= tables
+    assert {
+        "figure_sums_weights",
+        "figure_sums_final_weights",
+        "figure_test_loss",
+        "figure_math",
+        "figure_mtbench",
+    } <= figures
+    assert {"table_weights", "table_test_loss", "table_math", "table_math_differences", "table_costs"} <= tables
     assert len(set(described.values())) == len(described), "two targets with the same description"
     assert not set(re.findall(r"^(\w+)$", shown, re.MULTILINE)), "a target without a description"
 

@@ -69,7 +69,7 @@ def test_a_changed_method_runs_again_and_others_do_not(finished_copy):
     finished_copy.edit_study(lambda study: study["methods"]["scalebio"].update(alpha=5.0))
     jobs = finished_copy.planned()
     # What stands for the whole experiment is made anew too; the judge finds the other methods' ratings in its journal.
-    of_all = ("table_", "figure_", "mtbench_judgments", "mtbench_scores")
+    of_all = ("table_", "figure_", "compare_math", "mtbench_judgments", "mtbench_scores")
     runs = [outputs for rule, outputs in jobs if not rule.startswith(of_all)]
     assert {"learn_weights", "draw_mixture", "finetune", "evaluate"} <= rules(jobs)
     assert runs and all(SCALEBIO in outputs for outputs in runs)

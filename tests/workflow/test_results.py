@@ -16,8 +16,16 @@ pytestmark = pytest.mark.slow
 
 RUNS = {method: f"results/small/sums/tiny/{method}/seed0" for method in ("uniform", "scalebio")}
 SOURCES = ["sums", "sums_wrong", "dates", "brought"]
-TABLES = ["trajectories", "weights", "mixtures", "test_loss", "training_curves", "costs"]
-FIGURES = ["sums_weights", "sums_final_weights", "test_loss", "training_curves", "reweighting_curves", "mixtures"]
+TABLES = ["trajectories", "weights", "mixtures", "test_loss", "training_curves", "math", "math_differences", "costs"]
+FIGURES = [
+    "sums_weights",
+    "sums_final_weights",
+    "test_loss",
+    "training_curves",
+    "reweighting_curves",
+    "mixtures",
+    "math",
+]
 MODEL = ["config.json", "model.safetensors", "tokenizer.json", "provenance.json"]
 PROVENANCE = {
     "settings",
@@ -35,9 +43,15 @@ def test_every_promised_file_exists_and_is_not_empty(finished):
     sources = [f"results/small/sources/{name}.{kind}" for name in SOURCES for kind in ("parquet", "json")]
     pool = [f"results/small/sums/pool/{name}" for name in ("train.parquet", "validation.parquet", "pool.json")]
     run = ["weights.json", "trajectory.parquet", "mixture.parquet", "mixture.json", "training.parquet", "metrics.json"]
-    run += [f"model/{name}" for name in MODEL]
+    run += [f"model/{name}" for name in MODEL] + [
+        f"math/{name}" for name in ("answers.jsonl", "graded.jsonl", "scores.csv")
+    ]
     expected = [*sources, *pool, "results/small/sums/pool/test.parquet"]
     expected += [f"results/small/sums/tiny/base/{name}" for name in MODEL]
+    expected += ["results/small/sums/math/differences.csv"]
+    expected += [
+        f"results/small/downloads/math/{name}.{kind}" for name in ("gsm8k", "math") for kind in ("jsonl", "json")
+    ]
     expected += [f"{path}/{name}" for path in RUNS.values() for name in run]
     expected += [f"results/small/tables/{name}.{kind}" for name in TABLES for kind in ("csv", "md")]
     expected += [f"results/small/figures/{name}.{kind}" for name in FIGURES for kind in ("pdf", "png")]
@@ -119,6 +133,20 @@ def test_metrics(finished):
         metrics = finished.json(f"{path}/metrics.json")
         assert 0 < metrics["test_loss"] < 10 and metrics["n_test"] == 16
         assert 0 <= metrics["accuracy"] <= 1 and metrics["accuracy_n"] == 8
+
+
+def test_every_question_of_mathematics_is_asked_graded_and_counted(finished):
+    for path in RUNS.values():
+        graded = pd.read_json(finished.path / path / "math/graded.jsonl", lines=True, dtype=False)
+        assert graded.groupby("benchmark").size().to_dict() == {"gsm8k": 3, "math": 4}
+        assert not graded["shortened"].any()
+    table = pd.read_csv(finished.path / "results/small/tables/math.csv")
+    assert set(table["method"]) == set(RUNS)
+    whole = table[table["grouping"] == "all"]
+    assert whole["n"].tolist() == [3, 4] * 2 and (whole["unparsed"] <= whole["n"]).all()
+    assert set(table[table["grouping"] == "subject"]["group"]) == {"Algebra", "Prealgebra"}
+    differences = pd.read_csv(finished.path / "results/small/tables/math_differences.csv")
+    assert set(differences["method"]) == {"scalebio"} and set(differences["verdict"]) == {"not distinguishable"}
 
 
 def test_training_has_both_splits(finished):

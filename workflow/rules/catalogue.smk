@@ -6,12 +6,14 @@ RUN_FILES = {
     "mixtures": {"mixture": "mixture.json"},
     "test_loss": {"metrics": "metrics.json"},
     "training_curves": {"training": "training.parquet", "trajectory": "trajectory.parquet"},
+    "math": {"math": "math/scores.csv"},
 }
-# One file an experiment, all its judged models in it.
+# One file an experiment, all its models in it.
 JUDGED_FILES = {
     "mtbench": {"scores": "mtbench/scores.csv"},
     "mtbench_differences": {"differences": "mtbench/differences.csv"},
     "mtbench_repeats": {"judgments": "mtbench/judgments.jsonl"},
+    "math_differences": {"math_differences": "math/differences.csv"},
 }
 ABOUT_TABLES = {
     "trajectories": "Weight of every source over the steps of reweighting",
@@ -19,6 +21,8 @@ ABOUT_TABLES = {
     "mixtures": "Asked against realised shares of the fine-tuning mixture, in rows and tokens",
     "test_loss": "Test loss and accuracy by method, with the difference to uniform",
     "training_curves": "Losses over the steps of reweighting and fine-tuning",
+    "math": "Accuracy on GSM8K and MATH, by subject and level, with intervals and what could not be compared",
+    "math_differences": "Paired differences to the baseline on GSM8K and MATH, with exact tests and verdicts",
     "mtbench": "Scores by category and turn, with the judge named",
     "mtbench_differences": "Paired differences to the baseline by category, with verdicts and the judge's noise",
     "mtbench_repeats": "Scores after each repeat of the judge, with what the judge alone adds",
@@ -34,14 +38,19 @@ def learning(*experiments):
 
 JUDGED = experiments_with("mtbench")
 JUDGED_AGAIN = JUDGED and STUDY.evaluations.mtbench.judge.repeats > 1
+SOLVING = experiments_with("math")
+SOLVING_COMPARED = [name for name in SOLVING if len(STUDY.experiments[name].methods) > 1]
 MADE = {"trajectories": learning(), "mtbench": JUDGED, "mtbench_differences": JUDGED, "mtbench_repeats": JUDGED_AGAIN}
+MADE |= {"math": SOLVING, "math_differences": SOLVING_COMPARED}
 UNMADE = {name for name, made in MADE.items() if not made}
 TABLES = {name: f"{RESULTS}/tables/{name}.csv" for name in ABOUT_TABLES if name not in UNMADE}
 
 
 def table_runs(name):
     """Every run that the table covers, with the files it reads."""
-    return [{**run, **{key: run_path(run, file) for key, file in RUN_FILES[name].items()}} for run in runs()]
+    evaluation = "math" if name == "math" else None
+    files = RUN_FILES[name].items()
+    return [{**run, **{key: run_path(run, file) for key, file in files}} for run in runs(evaluation=evaluation)]
 
 
 def model_id(run):
@@ -60,10 +69,16 @@ def baseline(experiment):
     return next((name for name in methods if name not in LEARNS), methods[0])
 
 
+def table_experiments(name):
+    """Every experiment that a table of JUDGED_FILES covers."""
+    return SOLVING_COMPARED if name == "math_differences" else JUDGED
+
+
 def table_files(name):
     """Every file that the table reads."""
     if name in JUDGED_FILES:
-        return [f"{RESULTS}/{experiment}/{file}" for experiment in JUDGED for file in JUDGED_FILES[name].values()]
+        files = JUDGED_FILES[name].values()
+        return [f"{RESULTS}/{experiment}/{file}" for experiment in table_experiments(name) for file in files]
     return [run[key] for run in table_runs(name) for key in RUN_FILES[name]]
 
 
@@ -75,7 +90,7 @@ def table_settings(name):
                 "runs": judged_runs(experiment),
                 **{key: f"{RESULTS}/{experiment}/{file}" for key, file in JUDGED_FILES[name].items()},
             }
-            for experiment in JUDGED
+            for experiment in table_experiments(name)
         }
         return as_json(experiments=facts)
     if name != "weights":
@@ -95,7 +110,7 @@ def table_settings(name):
 def benchmark_files():
     """Benchmark files of every job that costs time, with the stage each belongs to."""
     stages = {"learn_weights": None, "draw_mixture": None, "finetune": None, "evaluate": None}
-    stages |= {"mtbench_answers": "mtbench"}
+    stages |= {"answer_math": "math", "score_math": "math", "mtbench_answers": "mtbench"}
     judgments = [
         {"stage": "mtbench_judgments", "path": f"{BENCHMARKS}/mtbench_judgments/{name}.tsv"} for name in JUDGED
     ]
@@ -156,6 +171,8 @@ def figure_list():
             "about": "L1, L2(w) and L2(u) over the steps of reweighting",
         }
     figures["mixtures"] = {"draw": "mixtures", "table": "mixtures", "about": "Asked against realised shares"}
+    if SOLVING:
+        figures["math"] = {"draw": "math", "table": "math", "about": "Accuracy on GSM8K and MATH by method"}
     return figures | JUDGED_FIGURES
 
 

@@ -119,11 +119,20 @@ def corruption(experiment):
 
 def source_file(wildcards):
     """The local file behind a source, if it has one, so that a change of its content is seen."""
-    source = STUDY.sources[wildcards.source]
-    if source.file:
-        return source.file
-    if STUDY.offline_data and source.local:
-        return f"{STUDY.offline_data}/{source.local}"
+    return local_file(STUDY.sources[wildcards.source])
+
+
+def math_file(wildcards):
+    """The same for the questions of a benchmark."""
+    return local_file(STUDY.evaluations.math.benchmarks.named[wildcards.benchmark])
+
+
+def local_file(entry):
+    """The file that an entry with `file`, or `hub` and `local`, is read from; none if that is the hub."""
+    if entry.file:
+        return entry.file
+    if STUDY.offline_data and entry.local:
+        return f"{STUDY.offline_data}/{entry.local}"
     return []
 
 

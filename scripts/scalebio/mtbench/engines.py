@@ -90,27 +90,29 @@ class Vllm:
         return [output.outputs[0].text.strip() for output in outputs]
 
 
-def load(folder: Path, kind: str, max_length: int, chat_template: str | None = None) -> Engine:
+def load(
+    folder: Path, kind: str, max_length: int, chat_template: str | None = None, section: str = "evaluations.mtbench"
+) -> Engine:
     """The engine of `kind` (auto, transformers or vllm) with the model in `folder`.
 
     `chat_template` is a Jinja file, used where the tokenizer has none. Raises UserError where vllm is asked for and not
-    installed, or the file cannot be read.
+    installed, or the file cannot be read; it names the key in `section` of the study file.
     """
     installed = importlib.util.find_spec("vllm") is not None
     if kind == "vllm" and not installed:
-        raise UserError("evaluations.mtbench.engine is `vllm`, which is not installed. Install it, or set `auto`.")
+        raise UserError(f"{section}.engine is `vllm`, which is not installed. Install it, or set `auto`.")
     if kind == "vllm" or (kind == "auto" and installed and torch.cuda.is_available()):
-        tokenizer = with_template(base_models.load_tokenizer(folder), chat_template)
+        tokenizer = with_template(base_models.load_tokenizer(folder), chat_template, section)
         return Vllm(folder, tokenizer, max_length)
     model, tokenizer = base_models.load(folder)
-    return Transformers(model.to(base_models.device()), with_template(tokenizer, chat_template))
+    return Transformers(model.to(base_models.device()), with_template(tokenizer, chat_template, section))
 
 
-def with_template(tokenizer, path: str | None):
+def with_template(tokenizer, path: str | None, section: str = "evaluations.mtbench"):
     """`tokenizer`, with the chat template in the file `path` if it has none of its own. Raises UserError if unreadable."""
     if path and not tokenizer.chat_template:
         try:
             tokenizer.chat_template = Path(path).read_text(encoding="utf-8")
         except OSError as error:
-            raise UserError(f"evaluations.mtbench.chat_template: cannot read {path} ({error.strerror}).") from error
+            raise UserError(f"{section}.chat_template: cannot read {path} ({error.strerror}).") from error
     return tokenizer

@@ -7,7 +7,7 @@ import pandas as pd
 
 from scalebio.errors import UserError
 from scalebio.files import read_json
-from scalebio.tables import judged, runs, tidy
+from scalebio.tables import judged, maths, runs, tidy
 from scalebio.tables.runs import Run
 
 
@@ -70,6 +70,7 @@ LOADERS: dict[str, dict[str, Callable]] = {
     "test_loss": {"metrics": load_metrics},
     "training_curves": {"training": load_training, "trajectory": load_trajectory},
     **judged.LOADERS,
+    **maths.LOADERS,
     "mixtures": {"mixture": load_mixture},
     "costs": {},
 }
@@ -111,11 +112,15 @@ def build(name: str, settings: dict) -> pd.DataFrame:
         return runs.costs([(stage["stage"], load_benchmark(stage["path"])) for stage in stages])
     if name in judged.LOADERS:
         return judged.build(name, settings)
+    if name == "math_differences":
+        return maths.differences(settings)
     found = collect(name, settings)
     if name == "weights":
         frame = runs.weights(found["weights"], settings.get("experiments", {}))
     elif name == "trajectories":
         frame = runs.trajectories(found["trajectory"], found["weights"])
+    elif name == "math":
+        frame = maths.scores_of(found["math"])
     elif name == "training_curves":
         frame = runs.training_curves(found["training"], found["trajectory"])
     else:

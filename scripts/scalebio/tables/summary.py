@@ -3,9 +3,9 @@
 Names stand as code spans, so that `_`, `<`, `$` or `|` in them is shown as it is.
 """
 
-import math
 import re
 from collections.abc import Callable, Iterable
+from math import isnan, nan
 
 import pandas as pd
 
@@ -28,14 +28,14 @@ def name(text: object) -> str:
 
 def number(value: float | None, digits: int = 4, sign: bool = False) -> str:
     """A number with fixed digits, or a dash where there is none."""
-    if value is None or math.isnan(value):
+    if value is None or isnan(value):
         return MISSING
     return f"{value:{'+' if sign else ''}.{digits}f}"
 
 
 def span(low: float, high: float, digits: int = 4, sign: bool = False) -> str:
     """An interval `low … high`, or a dash where there is none."""
-    return MISSING if math.isnan(low) else f"{number(low, digits, sign)} … {number(high, digits, sign)}"
+    return MISSING if isnan(low) else f"{number(low, digits, sign)} … {number(high, digits, sign)}"
 
 
 def grid(header: list[str], rows: Iterable[list[str]]) -> str:
@@ -164,6 +164,62 @@ def training_curves(frame: pd.DataFrame) -> str:
     return document("Losses over steps", text, sections)
 
 
+def math(frame: pd.DataFrame) -> str:
+    """Accuracy on GSM8K and MATH by method, as a whole and by subject and level."""
+    sections = []
+    for experiment, part in _by_experiment(frame):
+        rows = []
+        for asked, every in part.groupby(["benchmark", "grouping", "group"], sort=False):
+            for method, lines in every.groupby("method", sort=False):
+                one = lines.iloc[0]
+                cells = [_group(*asked), name(method), *_range(100 * lines["accuracy"], 1)]
+                cells.append(span(100 * one["low"], 100 * one["high"], 1) if len(lines) == 1 else MISSING)
+                cells += [f"{one['n']:.0f}", *(f"{lines[count].sum():.0f}" for count in ("unparsed", "shortened"))]
+                rows.append([*cells, str(len(lines))])
+        header = ["questions", "method", "accuracy % (mean)", "accuracy % (min … max)", "95 % interval", "number"]
+        sections.append((name(experiment), grid([*header, "not comparable", "shortened", "seeds"], rows)))
+    text = (
+        "Share of right answers in percent, mean over seeds; range: smallest and largest over seeds; interval, only with "
+        "one seed: Wilson, over questions. Not comparable (over all seeds): answers without a final answer in a box or "
+        "after `####`, or with one that is not readable as mathematics or over the limits of time and length; they count "
+        "as wrong. Shortened: prompts that lost their middle to the model's context."
+    )
+    return document("Accuracy on GSM8K and MATH", text, sections)
+
+
+def math_differences(frame: pd.DataFrame) -> str:
+    """Differences of accuracy to the baseline over all seeds."""
+    sections = []
+    for experiment, part in _by_experiment(frame):
+        rows = []
+        for line in part[part["seed"] == "all"].itertuples():
+            same = part[(part["method"] == line.method) & (part["seed"] != "all") & (part["group"] == line.group)]
+            same = same[(same["benchmark"] == line.benchmark) & (same["grouping"] == line.grouping)]
+            by_seed = 100 * same["difference"]
+            cells = [_group(line.benchmark, line.grouping, line.group), f"{name(line.method)} − {name(line.baseline)}"]
+            cells += [number(100 * line.difference, 1, sign=True), span(100 * line.low, 100 * line.high, 1, sign=True)]
+            cells += [f"{value:.0f}" for value in (line.n, line.gained, line.lost)]
+            cells += [f"{line.p:.2g}", number(100 * line.smallest_visible, 1), line.verdict]
+            lowest = by_seed.min() if len(by_seed) > 1 else nan
+            rows.append([*cells, span(lowest, by_seed.max(), 1, sign=True)])
+        header = ["questions", "comparison", "difference (points)", "95 % interval", "number", "gained", "lost", "p"]
+        header += ["smallest visible", "verdict", "by seed (min … max)"]
+        sections.append((name(experiment), grid(header, rows)))
+    text = (
+        "Differences of accuracy in percentage points (positive: better than the baseline), paired by question, mean over "
+        "seeds. Gained, lost: questions answered better and worse than by the baseline. p: exact test that flips the sign "
+        "of each question's difference (McNemar's, with one seed), which decides the verdict at 5 %. Interval: Agresti and "
+        "Min's, over questions; it speaks of other questions, not of other seeds. Smallest visible: the true difference "
+        "that so many questions would show with 80 % power. Each line is tested by itself: of twenty without a true "
+        "difference, about one is called better or worse."
+    )
+    return document("Differences to the baseline on GSM8K and MATH", text, sections)
+
+
+def _group(benchmark: str, grouping: str, group: str) -> str:
+    return name(benchmark) if grouping == "all" else f"{name(benchmark)}, {grouping} {name(group)}"
+
+
 def _judged_by(part: pd.DataFrame) -> str:
     """The heading of what one judge rated: experiment, judge and questions."""
     first = part.iloc[0]
@@ -219,7 +275,7 @@ def mtbench_differences(frame: pd.DataFrame) -> str:
             what = f"{name(line.method)} − {name(line.baseline)}" if line.comparison == "method" else line.comparison
             cells = [what, name(line.category), number(line.difference, 2, sign=True)]
             cells += [span(line.low, line.high, 2, sign=True), str(line.n), number(line.smallest_visible, 2)]
-            lowest = by_seed.min() if len(by_seed) > 1 else math.nan
+            lowest = by_seed.min() if len(by_seed) > 1 else nan
             rows.append([*cells, line.verdict, span(lowest, by_seed.max(), 2, sign=True)])
         return rows
 

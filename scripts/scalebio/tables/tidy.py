@@ -23,6 +23,9 @@ TEXT = {"experiment", "method", "source", "split", "stage", "category", "turn", 
     "baseline",
     "judge_note",
     "prompts_sha256",
+    "benchmark",
+    "grouping",
+    "group",
 }
 
 
