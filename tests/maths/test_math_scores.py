@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm
 
 from scalebio.errors import UserError
 from scalebio.maths import comparisons, scores
@@ -23,8 +23,9 @@ def graded(right, benchmark="gsm8k", **more):
 
 
 @pytest.mark.parametrize(("correct", "n"), [(0, 1), (1, 1), (0, 20), (3, 20), (20, 20), (700, 1319)])
-def test_wilson_is_scipys(correct, n):
-    assert wilson(correct, n) == pytest.approx(tuple(binomtest(correct, n).proportion_ci(method="wilson")), abs=1e-12)
+def test_the_interval_ends_where_the_score_test_does(correct, n):
+    for end in wilson(correct, n):
+        assert (correct / n - end) ** 2 == pytest.approx(norm.ppf(0.975) ** 2 * end * (1 - end) / n, abs=1e-12)
 
 
 def test_scores_by_hand():

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator
 
-import numpy as np
 import pandas as pd
-from scipy.special import ndtri
+from scipy.stats import binomtest
 
 COLUMNS = ["benchmark", "grouping", "group", "accuracy", "low", "high", "n", "correct", "unparsed", "shortened"]
 ALL = "all"
@@ -37,7 +36,5 @@ def groups(data: pd.DataFrame) -> Iterator[tuple[str, str, str, pd.DataFrame]]:
 
 def wilson(correct: int, n: int, level: float = LEVEL) -> tuple[float, float]:
     """Ends of Wilson's score interval for a share of `correct` in `n` (Wilson 1927, doi 10.2307/2276774)."""
-    z = ndtri((1 + level) / 2)
-    centre = (correct + z**2 / 2) / (n + z**2)
-    half = z / (n + z**2) * np.sqrt(correct * (n - correct) / n + z**2 / 4)
-    return float(max(0.0, centre - half)), float(min(1.0, centre + half))
+    interval = binomtest(correct, n).proportion_ci(level, "wilson")
+    return float(interval.low), float(interval.high)
