@@ -126,7 +126,7 @@ def test_under_lisa_only_active_layers_are_measured(matcher):
     seen = [run.step(np.array([0.5, 0.5])) for _ in range(4)]
     # Freshly drawn layers have no second moment to measure by.
     assert seen[0] is None and seen[1] is not None
-    assert len(run._gradient(run.validation)) < sum(p.numel() for p in run.model.parameters())
+    assert len(run.gradient(run.validation)) < sum(p.numel() for p in run.model.parameters())
 
 
 def test_one_example_per_source_is_refused(matcher):

@@ -66,4 +66,48 @@ class GradientMatching(Strict):
     prune_below: Share = Field(0.0, description="final weights below this become 0; both vectors are kept")
 
 
-Method = Annotated[Uniform | ScaleBiO | GradientMatching, Field(discriminator="kind")]
+class GradientAlignment(Strict):
+    """DoGE: a source gains weight while its gradient points where the validation gradient points (arXiv 2310.15393)."""
+
+    kind: Literal["gradient_alignment"]
+    steps: PositiveInt = Field(description="optimiser steps of the proxy model, one update of the weights each")
+    learning_rate: PositiveFloat = Field(description="peak AdamW learning rate η of the proxy model")
+    per_source: PositiveInt = Field(6, description="training examples per source and step")
+    validation_batch: PositiveInt = Field(18, description="validation examples per step")
+    ramp: Count = Field(20, description="steps over which the learning rate rises")
+    mu: PositiveFloat = Field(
+        0.05,
+        description="regularisation μ: weights are multiplied by exp(η W / μ), W the inner product of gradients. The "
+        "default is the authors', for 10,000 steps; a short run needs a smaller one to move at all",
+    )
+    prune_below: Share = Field(0.0, description="final weights below this become 0; both vectors are kept")
+
+
+class Less(Strict):
+    """LESS: rows whose Adam step on adapters (LoRA) goes along the validation gradient (arXiv 2402.04333)."""
+
+    kind: Literal["less"]
+    select: Literal["source", "rows"] = Field(
+        "source",
+        description="`source`: weights, each source's share of the best rows; rows are then drawn at random within a "
+        "source. `rows`: the best rows themselves",
+    )
+    keep: Annotated[float, Field(gt=0, le=1)] = Field(0.05, description="share of all rows that are the best ones")
+    share: Annotated[float, Field(gt=0, le=1)] = Field(0.05, description="share of all rows that the warm-up trains on")
+    epochs: PositiveInt = Field(4, description="passes of the warm-up over them; rows are scored after each")
+    batch: PositiveInt = Field(description="examples per optimiser step of the warm-up")
+    learning_rate: PositiveFloat = Field(description="peak AdamW learning rate of the warm-up; the authors' is 2e-5")
+    ramp_fraction: Share = Field(0.03, description="share of the warm-up's steps over which the learning rate rises")
+    rank: PositiveInt = Field(128, description="rank of the adapters on the maps of attention")
+    alpha: PositiveFloat = Field(512.0, description="their scale: adapters count alpha / rank times")
+    projection: PositiveInt | None = Field(
+        None,
+        description="dimensions to which gradients are projected at random, the authors' being 8192; unset: gradients are "
+        "compared whole, which is exact, and cheaper where there is one validation set",
+    )
+
+
+Method = Annotated[
+    Uniform | ScaleBiO | GradientMatching | GradientAlignment | Less,
+    Field(discriminator="kind"),
+]

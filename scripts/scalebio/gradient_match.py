@@ -14,13 +14,10 @@ import numpy as np
 import torch
 from scipy.optimize import minimize
 
-from scalebio import lisa, schedules
-from scalebio.batching import Cycle, StratifiedDraws, pack
 from scalebio.chat import Example
 from scalebio.config import Lisa
 from scalebio.errors import UserError
-from scalebio.losses import ResponseLoss
-from scalebio.streams import stream
+from scalebio.source_gradients import SourceGradients
 
 
 @dataclass(frozen=True)
@@ -86,11 +83,11 @@ class Average:
         return Products(self.gram / self.total, self.cross / self.total)
 
 
-class Matcher:
+class Matcher(SourceGradients):
     """A model trained on weighted sources that measures products on the way; no second model.
 
-    Memory beside model and optimiser: sources + 2 gradients of the parameters that train. `settings` has steps,
-    learning_rate, per_source (at least 2), validation_batch and ramp.
+    Memory beside model and optimiser: sources + 2 gradients of the parameters that train. `settings` as in
+    `SourceGradients`, with per_source at least 2.
     """
 
     def __init__(
@@ -105,67 +102,31 @@ class Matcher:
     ):
         if settings.per_source < 2:
             raise UserError("gradient matching splits each source's batch in two; set `per_source` to at least 2.")
-        self.model = model.eval()  # dropout off, as in the bilevel loop
-        self.loss, self.settings, self.row_length, self.lisa = ResponseLoss(model), settings, row_length, layers
-        self.validation, self.count = validation, len(by_source)
-        self.device = next(model.parameters()).device
-        self.draws = StratifiedDraws(by_source, settings.per_source, stream(seed, "match training batches"))
-        self.validation_draws = Cycle(len(validation), stream(seed, "match validation batches"))
-        self.layer_draws = (
-            lisa.LayerDraws(len(lisa.find_layers(model)), layers.layers, layers.interval, stream(seed, "match layers"))
-            if layers
-            else None
-        )
-        for parameter in model.parameters():
-            parameter.requires_grad_(True)
-        self.optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=0.0)
-        self.done = 0
-        self.tokens = 0  # that went forward and backward
+        super().__init__("match", model, by_source, validation, settings, seed, row_length, layers)
 
     def step(self, weights: np.ndarray) -> tuple[Products, float] | None:
         """One AdamW step on Σ λ_i l_i with `weights` [sources]; the products seen before it, and the mean ‖g_i‖².
 
         None while Adam has no second moment to measure by, at the first step and right after LISA drew layers.
         """
-        k, size = self.done, self.settings.per_source
-        drawn = self.layer_draws.at(k) if self.layer_draws else None
-        if drawn is not None:
-            lisa.activate(self.model, drawn, self.lisa.embeddings)
-            lisa.free_frozen(self.optimizer)
-        examples, half = self.draws.next(), size // 2
-        metric = self._metric()
+        batches, size = self.start(), self.settings.per_source
+        half, metric = size // 2, self._metric()
         gradients, diagonal = [], np.zeros(self.count)
-        for i in range(self.count):
-            rows = examples[i * size : (i + 1) * size]
-            first, second = self._gradient(rows[:half]), self._gradient(rows[half:])
+        for i, rows in enumerate(batches):
+            first, second = self.gradient(rows[:half]), self.gradient(rows[half:])
             if metric is not None:
                 diagonal[i] = (first * metric) @ second
             gradients.append(first.mul_(half / size).add_(second, alpha=1 - half / size))
         stacked = torch.stack(gradients)
         seen = None
         if metric is not None:
-            held_out = [self.validation[j] for j in self.validation_draws.take(self.settings.validation_batch)]
-            cross = stacked @ (metric * self._gradient(held_out))
+            cross = stacked @ (metric * self.gradient(self.held_out()))
             gram = ((stacked * metric) @ stacked.T).double().cpu().numpy()
             norm = float(np.diag(gram).mean())
             gram = gram - np.diag(np.diag(gram)) + np.diag(diagonal)
             seen = Products(gram, cross.double().cpu().numpy()), norm
-        self._descend(torch.as_tensor(weights, dtype=stacked.dtype, device=self.device) @ stacked)
-        self.done += 1
+        self.descend(torch.as_tensor(weights, dtype=stacked.dtype, device=self.device) @ stacked)
         return seen
-
-    def _active(self) -> list[torch.nn.Parameter]:
-        return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-
-    def _gradient(self, examples: list[Example]) -> torch.Tensor:
-        """Gradient of the mean loss of `examples`, flat, of the parameters that train."""
-        self.tokens += sum(len(example.ids) for example in examples)
-        share = torch.full((len(examples),), 1 / len(examples), device=self.device)
-        objective, _ = self.loss(pack(examples, self.row_length).to(self.device), share)
-        if not torch.isfinite(objective):
-            rate = self.settings.learning_rate
-            raise UserError(f"The loss is not finite at step {self.done}: lower `learning_rate` (now {rate}).")
-        return torch.cat([part.flatten() for part in torch.autograd.grad(objective, self._active())])
 
     def _metric(self) -> torch.Tensor | None:
         """Adam's 1/(√v̂ + ε) of the parameters that train, flat.
@@ -174,7 +135,7 @@ class Matcher:
         be the square of single noisy gradients.
         """
         group, parts = self.optimizer.param_groups[0], []
-        for parameter in self._active():
+        for parameter in self.active():
             state = self.optimizer.state.get(parameter)
             if not state:
                 return None
@@ -182,14 +143,3 @@ class Matcher:
             moment = moment.mean().expand_as(moment) if self.lisa else moment
             parts.append(1 / (moment.sqrt() + group["eps"]).flatten())
         return torch.cat(parts)
-
-    def _descend(self, gradient: torch.Tensor) -> None:
-        at = 0
-        for parameter in self._active():
-            parameter.grad = gradient[at : at + parameter.numel()].view_as(parameter).clone()
-            at += parameter.numel()
-        settings = self.settings
-        factor = schedules.ramp_cosine(self.done, settings.steps, settings.ramp)
-        self.optimizer.param_groups[0]["lr"] = settings.learning_rate * factor
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)

@@ -9,6 +9,8 @@ from functools import cached_property
 
 import numpy as np
 
+from scalebio.errors import UserError
+
 
 @dataclass
 class Problem:
@@ -86,12 +88,15 @@ class Outcome:
 
     `trajectory`: rows {step, source or None, quantity, value}; `extra`: further vectors and numbers for weights.json;
     `spent`: all that the method did to reach them, its reference and proxy models included, but no check afterwards.
+    `row_scores`: one score per row of `problem.by_source`, per source in order; higher is better; None: rows are drawn at
+    random within a source.
     """
 
     weights: np.ndarray
     trajectory: list[dict] = field(default_factory=list)
     extra: dict = field(default_factory=dict)
     spent: Spent = field(default_factory=Spent)
+    row_scores: list[np.ndarray] | None = None
 
 
 def weight_rows(step: int, sources: list[str], weights) -> list[dict]:
@@ -100,6 +105,16 @@ def weight_rows(step: int, sources: list[str], weights) -> list[dict]:
         {"step": step, "source": source, "quantity": "weight", "value": float(weight)}
         for source, weight in zip(sources, weights, strict=True)
     ]
+
+
+def need_one_process(problem: Problem, kind: str) -> None:
+    """Raise UserError if there are several processes, or a model split over them, and method `kind` cannot share."""
+    if problem.parallel.world > 1 or problem.parallel.shard:
+        raise UserError(
+            f"The method `{kind}` runs on one process that holds the whole model; `hardware` of this model asks for "
+            f"{problem.parallel.world} processes, shard: {problem.parallel.shard}. Set `nodes: 1`, `processes: 1` (and "
+            "`gpus` to 0 or 1) and `shard: false`, or take another method."
+        )
 
 
 def learn(problem: Problem, settings, seed: int) -> Outcome:
@@ -112,4 +127,8 @@ def learn(problem: Problem, settings, seed: int) -> Outcome:
             from scalebio.weighting import scalebio as method
         case "gradient_matching":
             from scalebio.weighting import gradient_matching as method
+        case "gradient_alignment":
+            from scalebio.weighting import gradient_alignment as method
+        case "less":
+            from scalebio.weighting import less as method
     return method.learn(problem, settings, seed)
