@@ -93,9 +93,13 @@ def test_a_good_study_loads():
         (
             "methods.scalebio.kind",
             "scalbio",
-            "methods.scalebio.kind: expected one of uniform, scalebio, gradient_matching; found 'scalbio'; did you mean `scalebio`?",
+            "methods.scalebio.kind: expected one of uniform, scalebio, gradient_matching, regmix, exact_bilevel; found 'scalbio'; did you mean `scalebio`?",
         ),
-        ("methods.uniform", {}, "methods.uniform.kind: missing; expected one of uniform, scalebio, gradient_matching"),
+        (
+            "methods.uniform",
+            {},
+            "methods.uniform.kind: missing; expected one of uniform, scalebio, gradient_matching, regmix, exact_bilevel",
+        ),
         (
             "experiments.first.leakage",
             "dropp",

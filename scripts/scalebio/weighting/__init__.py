@@ -112,4 +112,8 @@ def learn(problem: Problem, settings, seed: int) -> Outcome:
             from scalebio.weighting import scalebio as method
         case "gradient_matching":
             from scalebio.weighting import gradient_matching as method
+        case "regmix":
+            from scalebio.weighting import regmix as method
+        case "exact_bilevel":
+            from scalebio.weighting import exact_bilevel as method
     return method.learn(problem, settings, seed)
