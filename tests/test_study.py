@@ -4,15 +4,19 @@ import copy
 import re
 import subprocess
 import sys
+from typing import get_args
 
 import pytest
 import yaml
 
 from scalebio.config import Study
+from scalebio.config_methods import Method
 from scalebio.errors import UserError
 from scalebio.study import check_files, duplicate_keys, load_study
 from scalebio.study_checks import RESULT_FOLDERS
 
+METHODS = get_args(get_args(Method)[0])
+KINDS = ", ".join(get_args(method.model_fields["kind"].annotation)[0] for method in METHODS)
 GOOD = """
 study: demo
 run: [first]
@@ -93,12 +97,12 @@ def test_a_good_study_loads():
         (
             "methods.scalebio.kind",
             "scalbio",
-            "methods.scalebio.kind: expected one of uniform, scalebio, gradient_matching, gradient_alignment, less; found 'scalbio'; did you mean `scalebio`?",
+            f"methods.scalebio.kind: expected one of {KINDS}; found 'scalbio'; did you mean `scalebio`?",
         ),
         (
             "methods.uniform",
             {},
-            "methods.uniform.kind: missing; expected one of uniform, scalebio, gradient_matching, gradient_alignment, less",
+            f"methods.uniform.kind: missing; expected one of {KINDS}",
         ),
         (
             "experiments.first.leakage",

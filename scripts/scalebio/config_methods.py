@@ -107,7 +107,86 @@ class Less(Strict):
     )
 
 
+class RegMix(Strict):
+    """RegMix: a regression of the validation loss on the mixture, fitted on runs on random mixtures (arXiv 2407.01492).
+
+    Every run trains a copy of the base from the start, so the cost is runs × steps; a linear regression (`ridge`) always
+    ends at one source, or near it.
+    """
+
+    kind: Literal["regmix"]
+    runs: Annotated[int, Field(ge=5)] = Field(
+        description="mixtures to train on (paper: 512); at least 40 for `lightgbm`, whose leaves hold 20"
+    )
+    steps: PositiveInt = Field(description="optimiser steps of each run")
+    batch: PositiveInt = Field(18, description="training examples per step")
+    learning_rate: PositiveFloat = Field(description="peak AdamW learning rate of each run")
+    ramp: Count = Field(20, description="steps over which the learning rate rises")
+    regressor: Literal["lightgbm", "ridge"] = Field("lightgbm", description="what predicts the loss of a mixture")
+    temperature: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.5, description="power of the sources' shares around which mixtures are drawn; towards 0 they become equal"
+    )
+    lowest_strength: PositiveFloat = Field(
+        0.1, description="least sum of the Dirichlet distribution's parameters: mixtures are nearly one source alone"
+    )
+    highest_strength: PositiveFloat = Field(5.0, description="largest such sum: mixtures are nearer the shares")
+    simulations: PositiveInt = Field(100_000, description="mixtures whose loss is predicted")
+    top: PositiveInt = Field(128, description="how many of those predicted best are averaged")
+    prune_below: Share = Field(0.0, description="final weights below this become 0; both vectors are kept")
+
+    @model_validator(mode="after")
+    def _numbers_fit(self):
+        if self.regressor == "lightgbm" and self.runs < 40:
+            raise ValueError(
+                f"runs: {self.runs} are too few for `regressor: lightgbm`, which puts 20 runs into each leaf and so could "
+                "not tell any two mixtures apart; give 40 or more, or take `regressor: ridge`"
+            )
+        if self.top > self.simulations:
+            raise ValueError(f"top: {self.top} of {self.simulations} `simulations` cannot be averaged; lower `top`")
+        if self.lowest_strength > self.highest_strength:
+            raise ValueError(
+                f"lowest_strength: {self.lowest_strength:g} is above `highest_strength` {self.highest_strength:g}; "
+                "exchange them"
+            )
+        return self
+
+
+class ExactBilevel(Strict):
+    """Bilevel optimisation by the exact derivative of the validation loss in the weights, for small models.
+
+    `one_step`: through one gradient step (DARTS, arXiv 1806.09055); `unrolled`: through `inner_steps` of them in reverse
+    mode (arXiv 1703.01785); `implicit`: by implicit differentiation with conjugate gradients, as if training had ended
+    (arXiv 1602.02355). Needs second derivatives, so attention without fused kernels, and at most 50 million parameters.
+    """
+
+    kind: Literal["exact_bilevel"]
+    hypergradient: Literal["one_step", "unrolled", "implicit"] = Field(description="how the derivative is taken")
+    steps: PositiveInt = Field(description="updates of λ")
+    inner_steps: PositiveInt = Field(1, description="gradient steps of the model for each update; 1 for `one_step`")
+    learning_rate: PositiveFloat = Field(description="peak learning rate of the model's plain gradient descent")
+    weight_learning_rate: PositiveFloat = Field(0.05, description="peak Adam learning rate of λ")
+    per_source: PositiveInt = Field(6, description="training examples per source and update")
+    validation_batch: PositiveInt = Field(18, description="validation examples per update")
+    ramp: Count = Field(20, description="updates over which the learning rates rise")
+    damping: PositiveFloat = Field(
+        10.0,
+        description="`implicit`: added to the Hessian's diagonal; raised tenfold where that is not yet positive definite",
+    )
+    tolerance: Annotated[float, Field(gt=0, lt=1)] = Field(
+        1e-2, description="`implicit`: relative residual at which conjugate gradients stop"
+    )
+    prune_below: Share = Field(0.0, description="final weights below this become 0; both vectors are kept")
+
+    @model_validator(mode="after")
+    def _one_step_is_one(self):
+        if self.hypergradient == "one_step" and self.inner_steps != 1:
+            raise ValueError(
+                f"inner_steps: {self.inner_steps} with `hypergradient: one_step`, which has one; take `unrolled` for more"
+            )
+        return self
+
+
 Method = Annotated[
-    Uniform | ScaleBiO | GradientMatching | GradientAlignment | Less,
+    Uniform | ScaleBiO | GradientMatching | GradientAlignment | Less | RegMix | ExactBilevel,
     Field(discriminator="kind"),
 ]

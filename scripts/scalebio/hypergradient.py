@@ -24,9 +24,10 @@ from scalebio.errors import UserError
 
 
 class Losses(Protocol):
-    """The losses of one flat parameter vector w of shape [parameters], float64."""
+    """The losses of one flat parameter vector w of shape [parameters]; float64 wherever a minimum is sought."""
 
     base: torch.Tensor
+    sources: int
 
     def objective(self, w: torch.Tensor, weights: torch.Tensor, validation: float) -> torch.Tensor:
         """Σ weights_i l_i(w) + validation · L1(w), differentiable in w and weights."""
@@ -37,24 +38,29 @@ class Losses(Protocol):
 
 @dataclass(frozen=True)
 class Problem:
-    """Losses and the ridge ρ of the lower problem."""
+    """Losses and the ridge ρ of the lower problem, ½ ρ ‖w − centre‖²; left out, its centre is the base."""
 
     losses: Losses
     ridge: float
+    centre: torch.Tensor | None = None
+
+    def moved(self, w: torch.Tensor) -> torch.Tensor:
+        """‖w − centre‖²."""
+        return (w - (self.losses.base if self.centre is None else self.centre)).square().sum()
 
     def lower(self, w: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
         """L2(λ, w) with its ridge."""
-        return self.losses.objective(w, p, 0.0) + 0.5 * self.ridge * (w - self.losses.base).square().sum()
+        return self.losses.objective(w, p, 0.0) + 0.5 * self.ridge * self.moved(w)
 
     def pulled(self, w: torch.Tensor, p: torch.Tensor, alpha: float) -> torch.Tensor:
         """What w minimises: (L1 + α L2) / (1 + α), the ridge a part of L2."""
         share = alpha / (1 + alpha)
-        ridge = 0.5 * share * self.ridge * (w - self.losses.base).square().sum()
+        ridge = 0.5 * share * self.ridge * self.moved(w)
         return self.losses.objective(w, share * p, 1 / (1 + alpha)) + ridge
 
     def upper(self, w: torch.Tensor) -> torch.Tensor:
         """L1(w)."""
-        return self.losses.objective(w, torch.zeros_like(self.losses.losses(w.detach())[0]), 1.0)
+        return self.losses.objective(w, w.new_zeros(self.losses.sources), 1.0)
 
 
 def gradient(function: Callable[[torch.Tensor], torch.Tensor], w: torch.Tensor) -> torch.Tensor:
@@ -69,21 +75,21 @@ def hessian(function: Callable[[torch.Tensor], torch.Tensor], w: torch.Tensor) -
     slope = torch.autograd.grad(function(at), at, create_graph=True)[0]
 
     def product(v: np.ndarray) -> np.ndarray:
-        direction = torch.from_numpy(np.ascontiguousarray(v, dtype=np.float64).ravel())
-        return torch.autograd.grad(slope @ direction, at, retain_graph=True)[0].numpy()
+        direction = torch.from_numpy(np.ascontiguousarray(v, dtype=np.float64).ravel()).to(at)
+        return torch.autograd.grad(slope @ direction, at, retain_graph=True)[0].double().cpu().numpy()
 
     return LinearOperator((len(w), len(w)), matvec=product, dtype=np.float64)
 
 
-def solve(operator: LinearOperator, right: torch.Tensor, tolerance: float) -> torch.Tensor:
-    """H⁻¹ right by conjugate gradients to the relative residual `tolerance`.
+def solve(operator: LinearOperator, right: torch.Tensor, tolerance: float, limit: int = 1000) -> torch.Tensor:
+    """H⁻¹ right by conjugate gradients to the relative residual `tolerance`, of the type and device of `right`.
 
-    Raises UserError if they do not get there, as when H is not positive definite.
+    Raises UserError if they do not get there in `limit` products, as when H is not positive definite.
     """
-    found, left = cg(operator, right.numpy(), rtol=tolerance, atol=0.0, maxiter=1000)
+    found, left = cg(operator, right.double().cpu().numpy(), rtol=tolerance, atol=0.0, maxiter=limit)
     if left or found @ operator.matvec(found) <= 0:
         raise UserError("Conjugate gradients did not converge: the lower problem is not well posed. Raise the ridge.")
-    return torch.from_numpy(found)
+    return torch.from_numpy(found).to(right)
 
 
 def minimiser(
@@ -119,12 +125,14 @@ def pulled(problem: Problem, p: torch.Tensor, alpha: float, start: torch.Tensor)
     return minimiser(lambda w: problem.pulled(w, p, alpha), start)
 
 
-def implicit(problem: Problem, p: torch.Tensor, u: torch.Tensor, tolerance: float = 1e-12) -> torch.Tensor:
+def implicit(
+    problem: Problem, p: torch.Tensor, u: torch.Tensor, tolerance: float = 1e-12, limit: int = 1000
+) -> torch.Tensor:
     """dL1(u*(λ))/dλ by implicit differentiation at the minimum u, shape [sources].
 
-    −∂/∂λ (v · ∇_w L2) with H v = ∇L1, H the Hessian of L2 with its ridge.
+    −∂/∂λ (v · ∇_w L2) with H v = ∇L1, H the Hessian of L2 with its ridge; `tolerance` and `limit` are those of `solve`.
     """
-    v = solve(hessian(lambda w: problem.lower(w, p), u), gradient(problem.upper, u), tolerance)
+    v = solve(hessian(lambda w: problem.lower(w, p), u), gradient(problem.upper, u), tolerance, limit)
     return weight_gradient(p, -_mixed(problem, p, u, v)[1], 1.0)
 
 

@@ -131,4 +131,8 @@ def learn(problem: Problem, settings, seed: int) -> Outcome:
             from scalebio.weighting import gradient_alignment as method
         case "less":
             from scalebio.weighting import less as method
+        case "regmix":
+            from scalebio.weighting import regmix as method
+        case "exact_bilevel":
+            from scalebio.weighting import exact_bilevel as method
     return method.learn(problem, settings, seed)
