@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from scipy.optimize import minimize
 
-from scalebio import lisa, schedules
+from scalebio import lisa, lora, schedules
 from scalebio.batching import Cycle, StratifiedDraws, pack
 from scalebio.chat import Example
 from scalebio.config import Lisa
@@ -116,16 +116,19 @@ class Matcher:
             if layers
             else None
         )
-        for parameter in model.parameters():
+        parameters = list(lora.trainable(model).values())
+        for parameter in parameters:
             parameter.requires_grad_(True)
-        self.optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=0.0)
+        self.optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=0.0)
+        self.adapted = bool(lora.adapters(model))
         self.done = 0
         self.tokens = 0  # that went forward and backward
 
     def step(self, weights: np.ndarray) -> tuple[Products, float] | None:
         """One AdamW step on Σ λ_i l_i with `weights` [sources]; the products seen before it, and the mean ‖g_i‖².
 
-        None while Adam has no second moment to measure by, at the first step and right after LISA drew layers.
+        None while Adam has no second moment to measure by: at the first step, right after LISA drew layers, and at the second
+        step of adapters, whose A has no gradient at the first.
         """
         k, size = self.done, self.settings.per_source
         drawn = self.layer_draws.at(k) if self.layer_draws else None
@@ -177,6 +180,8 @@ class Matcher:
         for parameter in self._active():
             state = self.optimizer.state.get(parameter)
             if not state:
+                return None
+            if self.adapted and not state["exp_avg_sq"].any():
                 return None
             moment = state["exp_avg_sq"] / (1 - group["betas"][1] ** float(state["step"]))
             moment = moment.mean().expand_as(moment) if self.lisa else moment
