@@ -240,6 +240,10 @@ class Finetuning(Strict):
         description="which parameters train, `full` being all; `lisa` and `lora` need that section in every model. Unset: as "
         "the model says",
     )
+    append_validation: bool = Field(
+        False,
+        description="add the validation rows to every mixture, as the paper's release does; metrics, table and figure then say so",
+    )
 
 
 class PoolSettings(Strict):
