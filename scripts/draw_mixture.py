@@ -1,4 +1,4 @@
-"""Draw the rows that the final model is trained on, by the learned weights.
+"""Draw the rows that the final model is trained on, by the learned weights, and add the validation rows if asked to.
 
 Settings: rows, seed, max_repeat (source → limit or null), max_length.
 """
@@ -25,6 +25,7 @@ def main() -> None:
     options.add_argument(
         "--model", required=True, help="provenance.json in the base model's folder; its tokenizer counts"
     )
+    options.add_argument("--validation", help="rows to add to those drawn, each once; left out: none")
     options.add_argument("--output", required=True, help="mixture.parquet")
     options.add_argument("--manifest", required=True, help="mixture.json")
     arguments = options.parse_args()
@@ -36,25 +37,36 @@ def main() -> None:
     chosen = mixture.draw(weights, available, settings["rows"], settings["seed"], settings["max_repeat"])
     drawn = {name: [by_source[name][i] for i in indices] for name, indices in chosen.items()}
 
+    added = records.read(arguments.validation) if arguments.validation else []
+
     tokenizer = PreTrainedTokenizerFast.from_pretrained(Path(arguments.model).parent)
     examples = {name: encode_all(rows, tokenizer, settings["max_length"]) for name, rows in drawn.items()}
     tokens = {name: sum(len(example.ids) for example in encoded) for name, encoded in examples.items()}
     truncated = {name: sum(example.truncated for example in encoded) for name, encoded in examples.items()}
+    held_out = encode_all(added, tokenizer, settings["max_length"])
+    validation = {
+        "rows": len(added),
+        "tokens": sum(len(example.ids) for example in held_out),
+        "truncated": sum(example.truncated for example in held_out),
+    }
 
-    if any(truncated.values()):
-        cut = ", ".join(f"{name}: {count}" for name, count in truncated.items() if count)
+    counts = truncated | {"the validation rows": validation["truncated"]}
+    if any(counts.values()):
+        cut = ", ".join(f"{name}: {count}" for name, count in counts.items() if count)
         print(f"rows cut at max_length = {settings['max_length']} tokens: {cut}")
 
-    rows = [row for name in drawn for row in drawn[name]]
+    rows = [row for name in drawn for row in drawn[name]] + added
     order = stream(settings["seed"], "mixture order").permutation(len(rows))
     records.write(arguments.output, [rows[i] for i in order])
     inputs = {"weights": arguments.weights, "train": arguments.train}
+    inputs |= {"validation": arguments.validation} if arguments.validation else {}
     write_json(
         arguments.manifest,
         {
             "rows": len(rows),
             "sources": mixture.realised(weights, available, tokens, {name: len(drawn[name]) for name in drawn}),
             "truncated": truncated,
+            "validation": validation,
             "provenance": provenance(settings, inputs, tokenizer),
         },
     )

@@ -1,6 +1,6 @@
 """Measure a fine-tuned model: test loss, and task accuracy where it is asked for.
 
-Settings: run (a label), max_length, accuracy (the study's section) or null.
+Settings: run (a label), max_length, accuracy (the study's section) or null, trained_on_validation (whether it was).
 """
 
 from pathlib import Path
@@ -36,7 +36,9 @@ def main() -> None:
     inputs = {"model": arguments.model, "test": arguments.test}
     write_json(
         arguments.output,
-        metrics | {"provenance": provenance(settings, inputs, tokenizer, device=str(base_models.device()))},
+        metrics
+        | {"trained_on_validation": settings["trained_on_validation"]}
+        | {"provenance": provenance(settings, inputs, tokenizer, device=str(base_models.device()))},
     )
 
 

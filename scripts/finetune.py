@@ -1,6 +1,6 @@
 """Fine-tune the base model on the drawn mixture.
 
-Settings: run (a label), finetuning (the study's section), seed, max_length, lisa.
+Settings: run (a label), finetuning (the study's section), seed, max_length, lisa, lora (of these two at most one).
 """
 
 from pathlib import Path
@@ -23,9 +23,9 @@ def main() -> None:
 
     import pandas as pd
 
-    from scalebio import base_models, checkpoints, finetuning, records
+    from scalebio import base_models, checkpoints, finetuning, lora, records
     from scalebio.chat import encode_all
-    from scalebio.config import Finetuning, Lisa
+    from scalebio.config import Finetuning, Lisa, Lora
     from scalebio.errors import UserError
     from scalebio.files import replacing, write_json
     from scalebio.parallel import Parallel
@@ -37,11 +37,13 @@ def main() -> None:
     settings = arguments.settings
     recipe, seed = Finetuning.model_validate(settings["finetuning"]), settings["seed"]
     lisa = Lisa.model_validate(settings["lisa"]) if settings.get("lisa") else None
+    adapters = Lora.model_validate(settings["lora"]) if settings.get("lora") else None
 
     parallel = Parallel(arguments.shard, arguments.offload, arguments.micro_batch, arguments.recompute)
     check_expected(expected(arguments), Path(arguments.training).parent, parallel)
     folder = Path(arguments.model).parent
     model, tokenizer = (base_models.load_empty if parallel.receives else base_models.load)(folder)
+    lora.attach(model, adapters, seed)
     examples = encode_all(records.read(arguments.mixture), tokenizer, settings["max_length"])
     steps = len(examples) * recipe.epochs // recipe.batch
     if not steps:
@@ -59,6 +61,7 @@ def main() -> None:
         validation=encode_all(records.read(arguments.validation), tokenizer, settings["max_length"]),
         evaluations=EVALUATIONS,
         parallel=parallel,
+        dropout_rng=stream(seed, "fine-tuning dropout") if adapters and adapters.dropout else None,
     )
     inputs = {"model": arguments.model, "mixture": arguments.mixture, "validation": arguments.validation}
     kept = checkpoints.Checkpoints(
@@ -80,8 +83,11 @@ def main() -> None:
     if not first_process():
         return
     if parameters:
-        model, _ = base_models.load_empty(folder)
+        # Adapters alone do not fill a model.
+        model, _ = (base_models.load if adapters else base_models.load_empty)(folder)
+        lora.attach(model, adapters, seed)
         base_models.fill(model, parameters)
+    lora.merge(model)
     with replacing(arguments.training) as temporary:
         pd.DataFrame(job.rows).to_parquet(temporary, index=False)
     with replacing(Path(arguments.output).parent) as temporary:

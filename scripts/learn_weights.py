@@ -1,7 +1,7 @@
 """Learn one weight per source with one method and one seed.
 
 Settings: experiment, method (name), settings (the method's section), seed, sources (names in order), pool_rows,
-max_length, lisa.
+max_length, lisa, lora (of these two at most one).
 """
 
 from dataclasses import asdict
@@ -26,7 +26,7 @@ def main() -> None:
     from pydantic import TypeAdapter
 
     from scalebio import records, weighting
-    from scalebio.config import Lisa
+    from scalebio.config import Lisa, Lora
     from scalebio.config_methods import Method
     from scalebio.files import replacing, write_json
     from scalebio.progress import Progress
@@ -36,6 +36,7 @@ def main() -> None:
     names = settings["sources"]
     method = TypeAdapter(Method).validate_python(settings["settings"])
     lisa = Lisa.model_validate(settings["lisa"]) if settings.get("lisa") else None
+    adapters = Lora.model_validate(settings["lora"]) if settings.get("lora") else None
     by_source = records.group_by_source(records.read(arguments.train), names, settings.get("pool_rows"))
     inputs = {"model": arguments.model, "train": arguments.train, "validation": arguments.validation}
     used = {}
@@ -46,12 +47,12 @@ def main() -> None:
         return encode_all(rows, used["tokenizer"], settings["max_length"], index)
 
     def load_model():
-        from scalebio import base_models
+        from scalebio import base_models, lora
 
         # Its preflight takes seconds, loading a model minutes.
         load = base_models.load_empty if problem.parallel.receives else base_models.load
         model, used["tokenizer"] = load(Path(arguments.model).parent)
-        return model
+        return lora.attach(model, adapters, settings["seed"])
 
     def load_parallel():
         from scalebio.parallel import Parallel

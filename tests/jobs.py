@@ -41,11 +41,11 @@ def make_inputs(tiny, folder: Path) -> None:
 
 
 def weights_command(
-    folder: Path, out: Path, *more: str, method: dict | None = None, lisa: dict | None = None
+    folder: Path, out: Path, *more: str, method: dict | None = None, lisa: dict | None = None, lora: dict | None = None
 ) -> list[str]:
     """The command that learns weights from the inputs in `folder` into `out`."""
     settings = {"experiment": "sums", "method": "scalebio", "settings": METHOD | (method or {}), "seed": 0}
-    settings |= {"sources": SOURCES, "max_length": 64, "lisa": lisa}
+    settings |= {"sources": SOURCES, "max_length": 64, "lisa": lisa, "lora": lora}
     return [
         *("scripts/learn_weights.py", "--settings", json.dumps(settings), "--model", f"{folder}/base/provenance.json"),
         *("--train", f"{folder}/train.parquet", "--validation", f"{folder}/validation.parquet"),
@@ -53,9 +53,12 @@ def weights_command(
     ]
 
 
-def finetune_command(folder: Path, out: Path, *more: str, lisa: dict | None = None, epochs: int = 1) -> list[str]:
+def finetune_command(
+    folder: Path, out: Path, *more: str, lisa: dict | None = None, lora: dict | None = None, epochs: int = 1
+) -> list[str]:
     """The command that fine-tunes on the inputs in `folder` into `out`."""
-    settings = {"run": "sums", "finetuning": FINETUNING | {"epochs": epochs}, "seed": 0, "max_length": 64, "lisa": lisa}
+    settings = {"run": "sums", "finetuning": FINETUNING | {"epochs": epochs}, "seed": 0, "max_length": 64}
+    settings |= {"lisa": lisa, "lora": lora}
     return [
         *("scripts/finetune.py", "--settings", json.dumps(settings), "--model", f"{folder}/base/provenance.json"),
         *("--mixture", f"{folder}/mixture.parquet", "--validation", f"{folder}/validation.parquet"),

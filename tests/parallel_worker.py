@@ -13,10 +13,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
+from scalebio import lora  # noqa: E402
 from scalebio.base_models import from_scratch  # noqa: E402
 from scalebio.bilevel import Bilevel  # noqa: E402
 from scalebio.chat import encode  # noqa: E402
-from scalebio.config import Lisa, Scratch  # noqa: E402
+from scalebio.config import Lisa, Lora, Scratch  # noqa: E402
 from scalebio.config_methods import ScaleBiO  # noqa: E402
 from scalebio.finetuning import FineTuning, Recipe  # noqa: E402
 from scalebio.parallel import Parallel  # noqa: E402
@@ -26,12 +27,15 @@ MODES = {
     "full": None,
     "lisa": Lisa(layers=1, interval=2),
     "frozen_embeddings": Lisa(layers=2, interval=2, embeddings=False),
+    # At a small alpha the first gaps are so small that rounding shows in λ, which Adam moves by full steps.
+    "lora": Lora(rank=4, alpha=128),
 }
 
 
-def start(spec: Scratch, words: list[str], parallel: Parallel):
+def start(spec: Scratch, words: list[str], adapters: Lora | None, parallel: Parallel):
     """Model and tokenizer; a process that should get its parameters from the first has none that it could use."""
     model, tokenizer = from_scratch(spec, words * 20, 64, seed=0)
+    lora.attach(model, adapters, 0)
     if parallel.receives:
         for parameter in model.parameters():
             parameter.data.fill_(float("nan"))
@@ -59,15 +63,17 @@ def run(parallel: Parallel) -> dict:
         ]
 
     found = {}
-    for mode, layers in MODES.items():
-        model, tokenizer = start(spec, words, parallel)
+    for mode, trains in MODES.items():
+        adapters = trains if isinstance(trains, Lora) else None
+        layers = None if adapters else trains
+        model, tokenizer = start(spec, words, adapters, parallel)
         settings = ScaleBiO(
             kind="scalebio", steps=6, learning_rate=1e-3, per_source=3, validation_batch=5, ramp=1, resync_every=4
         )
         by_source = [make(12, source, source) for source in range(3)]
         job = Bilevel(model, by_source, make(10, 1, 9), settings, 0, 64, layers, parallel)
         weights = [job.step().weights.tolist() for _ in range(6)] + [job.weights.tolist()]
-        model, _ = start(spec, words, parallel)
+        model, _ = start(spec, words, adapters, parallel)
         tuned = FineTuning(
             model,
             make(40, 1, 7),

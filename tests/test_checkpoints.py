@@ -15,10 +15,10 @@ import psutil
 import pytest
 import torch
 
-from scalebio import checkpoints, processes
+from scalebio import checkpoints, lora, processes
 from scalebio.bilevel import Bilevel
 from scalebio.checkpoints import Checkpoints
-from scalebio.config import Hardware, Lisa
+from scalebio.config import Hardware, Lisa, Lora
 from scalebio.config_methods import ScaleBiO
 from scalebio.errors import Retryable, Stopped, UserError
 from scalebio.finetuning import FineTuning, Recipe
@@ -32,17 +32,26 @@ MODES = {
     "full": ({}, None),
     "lisa": ({}, Lisa(layers=1, interval=2)),
     "frozen_embeddings": ({}, Lisa(layers=2, interval=3, embeddings=False)),
+    "lora": ({"resync_every": 2}, Lora(rank=4, alpha=8)),
+    "lora_acl": ({"semantics": "official_acl"}, Lora(rank=4, alpha=8, dropout=0.3)),
     "resync": ({"resync_every": 2}, None),
     "acl": ({"semantics": "official_acl"}, Lisa(layers=1, interval=2)),
     "v1": ({"semantics": "official_v1"}, Lisa(layers=1, interval=2)),
 }
 
 
+def what_trains(tiny, trains) -> tuple:
+    """A copy of the tiny model, with adapters if these train, and LISA's settings if its layers do."""
+    adapters = isinstance(trains, Lora)
+    return lora.attach(copy.deepcopy(tiny[0]), trains if adapters else None, 0), None if adapters else trains
+
+
 def reweighting(tiny, make_examples, mode: str) -> Bilevel:
-    changes, layers = MODES[mode]
+    changes, trains = MODES[mode]
+    base, layers = what_trains(tiny, trains)
     by_source = [make_examples(12, source=i, seed=i) for i in range(3)]
     settings = ScaleBiO(**SETTINGS | changes)
-    job = Bilevel(copy.deepcopy(tiny[0]), by_source, make_examples(9, seed=99), settings, 0, 64, layers)
+    job = Bilevel(base, by_source, make_examples(9, seed=99), settings, 0, 64, layers)
     job.steps = settings.steps
     return job
 
@@ -67,13 +76,15 @@ def test_resumed_weights_and_models_are_bit_identical(tiny, make_examples, tmp_p
     assert resumed.done == 7 and all(map(torch.equal, bits(through), bits(resumed)))
 
 
-@pytest.mark.parametrize("layers", [None, Lisa(layers=1, interval=2)])
-def test_resumed_fine_tuning_is_bit_identical(tiny, make_examples, tmp_path, layers):
+@pytest.mark.parametrize(
+    "trains", [None, Lisa(layers=1, interval=2), Lora(rank=4, alpha=8), Lora(rank=4, alpha=8, dropout=0.3)]
+)
+def test_resumed_fine_tuning_is_bit_identical(tiny, make_examples, tmp_path, trains):
     def job():
-        model, examples = copy.deepcopy(tiny[0]), make_examples(20)
-        return FineTuning(
-            model, examples, Recipe(9, 4, 1e-3, 2), 64, stream(0, "a"), stream(0, "b"), layers, make_examples(5), 3
-        )
+        (model, layers), examples = what_trains(tiny, trains), make_examples(20)
+        masks = stream(0, "c") if getattr(trains, "dropout", 0) else None
+        options = {"validation": make_examples(5), "evaluations": 3, "dropout_rng": masks}
+        return FineTuning(model, examples, Recipe(9, 4, 1e-3, 2), 64, stream(0, "a"), stream(0, "b"), layers, **options)
 
     through, stopped, resumed = job(), job(), job()
     for _ in range(9):
@@ -236,15 +247,21 @@ def kill_after_a_checkpoint(process, folder, number: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("which", ["weights", "finetune"])
-def test_a_run_killed_at_a_random_step_ends_as_if_it_had_not_been(inputs, tmp_path, which):
-    lisa = {"layers": 1, "interval": 3, "embeddings": True}
+@pytest.mark.parametrize(
+    ("which", "trains"),
+    [
+        ("weights", {"lisa": {"layers": 1, "interval": 3, "embeddings": True}}),
+        ("finetune", {"lisa": {"layers": 1, "interval": 3, "embeddings": True}}),
+        ("finetune", {"lora": {"rank": 4, "alpha": 8, "dropout": 0.1}}),
+    ],
+)
+def test_a_run_killed_at_a_random_step_ends_as_if_it_had_not_been(inputs, tmp_path, which, trains):
 
     def command(out):
         more = ("--checkpoints", f"{out}/checkpoints", "--checkpoint-seconds", "0")
         if which == "weights":
-            return jobs.weights_command(inputs, out, *more, method={"steps": 60, "resync_every": 10}, lisa=lisa)
-        return jobs.finetune_command(inputs, out, *more, lisa=lisa)
+            return jobs.weights_command(inputs, out, *more, method={"steps": 60, "resync_every": 10}, **trains)
+        return jobs.finetune_command(inputs, out, *more, **trains)
 
     jobs.run(command(tmp_path / "through"))
     out = tmp_path / "killed"

@@ -90,6 +90,31 @@ def test_impossible_models_are_refused(entry, message):
         config.Model.model_validate(entry)
 
 
+LISA, LORA = {"layers": 1, "interval": 2}, {"rank": 8, "alpha": 16}
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"lisa": LISA, "lora": LORA}, "`lisa` and `lora` exclude each other"),
+        ({"lora": LORA | {"rank": 0}}, "greater than 0"),
+        ({"lora": LORA | {"dropout": 1.0}}, "less than 1"),
+        ({"lora": LORA | {"target": "mlp"}}, "'attention' or 'linear'"),
+        ({"lora": {"rank": 8}}, "Field required"),
+    ],
+)
+def test_impossible_adapters_are_refused(entry, message):
+    with pytest.raises(ValidationError, match=message):
+        config.Model.model_validate({"path": "x", "max_length": 8} | entry)
+
+
+def test_what_trains_is_what_the_model_says_unless_fine_tuning_says_otherwise():
+    model = config.Model.model_validate({"path": "x", "max_length": 8, "lora": LORA})
+    lora = config.Lora(**LORA)
+    assert model.what_trains() == model.what_trains("lora") == {"lisa": None, "lora": lora}
+    assert model.what_trains("full") == {"lisa": None, "lora": None}
+
+
 def test_the_hosted_judge_in_the_documentation_is_a_valid_section(root):
     text = (root / "docs/mtbench.md").read_text(encoding="utf-8")
     section = yaml.safe_load(text.split("```yaml\n")[1].split("```")[0])

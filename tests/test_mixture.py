@@ -1,10 +1,13 @@
 """Drawing by weight: exact counts, whole passes before repeats, and a limit that refuses."""
 
+import json
 import re
 from collections import Counter
 
+import jobs
 import pytest
 
+from scalebio import records
 from scalebio.allotment import allot
 from scalebio.errors import UserError
 from scalebio.mixture import draw, realised
@@ -71,3 +74,30 @@ def test_realised_shares_of_rows_and_tokens():
         "available": 3,
     }
     assert shares["b"]["repeats"] == 1 and shares["b"]["token_share"] == pytest.approx(0.9)
+
+
+@pytest.mark.slow
+def test_validation_rows_come_on_top_of_the_drawn_ones_each_once(tiny, tmp_path):
+    jobs.make_inputs(tiny, tmp_path)
+    weights = {"right": 0.6, "half": 0.4, "wrong": 0.0}
+    (tmp_path / "weights.json").write_text(json.dumps({"weights": weights}))
+    settings = {"rows": 50, "seed": 3, "max_repeat": {}, "max_length": 64}
+    mixture, manifest = tmp_path / "drawn.parquet", tmp_path / "drawn.json"
+    command = [
+        *("scripts/draw_mixture.py", "--settings", json.dumps(settings), "--weights", f"{tmp_path}/weights.json"),
+        *("--train", f"{tmp_path}/train.parquet", "--model", f"{tmp_path}/base/provenance.json"),
+        *("--validation", f"{tmp_path}/validation.parquet", "--output", str(mixture), "--manifest", str(manifest)),
+    ]
+    jobs.run(command)
+
+    def keys(rows):
+        return Counter((row.source, row.row) for row in rows)
+
+    validation = keys(records.read(tmp_path / "validation.parquet"))
+    drawn = draw(weights, dict.fromkeys(weights, 30), 50, 3, {})
+    expected = Counter((name, int(i)) for name, indices in drawn.items() for i in indices)
+    assert keys(records.read(mixture)) == expected + validation and len(validation) == 20
+    facts = json.loads(manifest.read_text())
+    assert facts["rows"] == 70 and facts["validation"]["rows"] == 20 and facts["validation"]["tokens"] > 20 * 8
+    # Shares are of what was drawn by weight.
+    assert {name: entry["share"] for name, entry in facts["sources"].items()} == weights

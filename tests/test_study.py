@@ -109,6 +109,17 @@ def test_a_good_study_loads():
             "dropp",
             "experiments.first.leakage: expected 'refuse', 'drop' or 'allow'; found 'dropp'; did you mean `drop`?",
         ),
+        (
+            "finetuning.train",
+            "lora",
+            "finetuning.train: `lora` needs the section models.tiny.lora, which experiments.first does not find; add it, or "
+            "take `full`, or leave `train` out to train what the model says",
+        ),
+        (
+            "finetuning.train",
+            "all",
+            "finetuning.train: expected 'lisa', 'full' or 'lora'; found 'all'; did you mean `full`?",
+        ),
         ("models.tiny.scratch.heads", 5, "models.tiny.scratch: hidden_size 64 is not a multiple of heads 5"),
         (
             "sources.clean.file",

@@ -122,8 +122,14 @@ def test_training_curves_tell_stages_apart():
 
 def test_test_loss_keeps_missing_accuracy_empty():
     frame = runs.test_loss([(A0, {"test_loss": 1.5, "accuracy": 0.25}), (A1, {"test_loss": 2})])
-    assert frame.columns.tolist() == ["experiment", "method", "seed", "test_loss", "accuracy"]
+    assert frame.columns.tolist() == ["experiment", "method", "seed", "test_loss", "accuracy", "trained_on"]
     assert frame["accuracy"].tolist()[0] == 0.25 and np.isnan(frame["accuracy"].tolist()[1])
+
+
+def test_test_loss_says_where_validation_rows_were_trained_on():
+    frames = [runs.test_loss([(A0, {"test_loss": 1, "trained_on_validation": added})]) for added in (True, False)]
+    assert [frame["trained_on"].tolist() for frame in frames] == [["validation"], [""]]
+    assert [summary.TRAINED_ON_VALIDATION in summary.test_loss(frame) for frame in frames] == [True, False]
 
 
 def test_mixtures_keep_every_field():

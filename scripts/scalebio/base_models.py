@@ -12,6 +12,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
 
+from scalebio import lora
 from scalebio.config import Scratch
 from scalebio.errors import UserError
 from scalebio.origins import Hub
@@ -129,8 +130,11 @@ def from_hub(hub: Hub):
 
 
 def fill(model, parameters: dict[str, torch.Tensor]) -> None:
-    """Copy trained parameters, by name, into a model of the same architecture. Raises UserError where the names differ."""
-    own = dict(model.named_parameters())
+    """Copy trained parameters, by name, into a model of the same architecture, with adapters if those trained.
+
+    Raises UserError where the names differ.
+    """
+    own = lora.trainable(model)
     if own.keys() != parameters.keys():
         raise UserError(
             f"The trained model has other parameters than the one to fill: {sorted(own.keys() ^ parameters.keys())[:5]}"

@@ -11,8 +11,8 @@ where w is better than u on a source, that source helps the validation loss, and
 All three learning rates follow one schedule, a ramp and a cosine to zero, as in the ACL release: without the ramp the
 first, nearly random gaps move λ by full-sized Adam steps, and a source that loses then recovers slowly.
 
-Same examples, same LISA layers and no dropout in u and w: each removes noise from d that the official code has; what
-the official code does instead is in `semantics`. Sources: paper §2 and Algorithm 1; settings measured in `docs/method.md`.
+Same examples, same LISA layers (or same initial adapters) and no dropout in u and w: each removes noise from d that the
+official code has; what the official code does instead is in `semantics`. Sources: paper §2 and Algorithm 1; settings measured in `docs/method.md`.
 """
 
 import dataclasses
@@ -86,6 +86,7 @@ def copy_state(source: torch.optim.Optimizer, target: torch.optim.Optimizer) -> 
 class Bilevel:
     """One run of the loop; `step()` advances it, `weights` is where it stands.
 
+    `base`: with adapters (`lora.attach`), these train and its weights are there once for both u and w;
     `by_source`: training examples of each source; `names`: the sources' names, for messages;
     `loss` makes a module of a model that maps a batch, made by `collate`, and coefficients to (Σ c_i l_i, l).
     """
@@ -123,7 +124,7 @@ class Bilevel:
             "free_states": semantics.free_states,
             "loss": loss,
         }
-        # The base itself serves as u, so that only one copy is made.
+        # The base itself serves as u, so that only one copy is made; of its adapters alone, if it has some.
         twin = parallel.twin(base)
         self.u, self.w = Learner("u", base, **options), Learner("w", twin, **options)
         self.draws = self._draws(by_source)

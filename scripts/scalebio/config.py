@@ -137,6 +137,22 @@ class Lisa(Strict):
     embeddings: bool = Field(True, description="embeddings, final norm and output head always train, as published")
 
 
+class Lora(Strict):
+    """Low-rank adapters: each adds alpha / rank · B A to the weight of a linear layer, and only A and B train (arXiv 2106.09685)."""
+
+    rank: PositiveInt = Field(description="rows of A and columns of B; the authors' release takes 128, with alpha 32")
+    alpha: PositiveFloat = Field(description="scale of what the adapters add, which is alpha / rank")
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0,
+        description="dropout before A while the final model trains; learning weights uses none. Which values it drops depends "
+        "on `hardware`",
+    )
+    target: Literal["attention", "linear"] = Field(
+        "linear",
+        description="which linear layers get adapters: those of attention, or all inside the transformer layers",
+    )
+
+
 class Hardware(Strict):
     """What a model's training jobs run on. Changes results by rounding at most, so a change re-runs nothing."""
 
@@ -183,7 +199,8 @@ class Model(Strict):
         None, description="stands in for `hub` when `offline_data` is set: a GGUF file inside a wheel, dequantised once"
     )
     max_length: PositiveInt = Field(description="tokens per example, prompt and answer together")
-    lisa: Lisa | None = Field(None, description="unset: every parameter trains")
+    lisa: Lisa | None = Field(None, description="with neither this nor `lora` every parameter trains")
+    lora: Lora | None = Field(None, description="train adapters, merged into the weights at the end; excludes `lisa`")
     warm_up: WarmUp | None = Field(None, description="train on the uniform mixture first; needed with `scratch`")
     hardware: Hardware = Field(Hardware(), description="what its training jobs run on")
 
@@ -198,7 +215,13 @@ class Model(Strict):
             )
         if self.lisa and self.scratch and self.lisa.layers > self.scratch.layers:
             raise ValueError(f"lisa.layers {self.lisa.layers} is more than the model's {self.scratch.layers} layers")
+        if self.lisa and self.lora:
+            raise ValueError("`lisa` and `lora` exclude each other: either layers train by turns, or adapters do")
         return self
+
+    def what_trains(self, override: Literal["lisa", "full", "lora"] | None = None) -> dict[str, Lisa | Lora | None]:
+        """The sections `lisa` and `lora` that hold: the model's own, or only the one that `override` names."""
+        return {name: getattr(self, name) if override in (None, name) else None for name in ("lisa", "lora")}
 
 
 # --- training, evaluation --------------------------------------------------------------------------------------
@@ -212,6 +235,15 @@ class Finetuning(Strict):
     batch: PositiveInt = Field(description="examples per optimiser step")
     learning_rate: PositiveFloat = Field(description="peak AdamW learning rate; cosine to zero")
     ramp_fraction: Share = Field(0.03, description="share of the steps over which the learning rate rises")
+    train: Literal["lisa", "full", "lora"] | None = Field(
+        None,
+        description="which parameters train, `full` being all; `lisa` and `lora` need that section in every model. Unset: as "
+        "the model says",
+    )
+    append_validation: bool = Field(
+        False,
+        description="add the validation rows to every mixture, as the paper's release does; metrics, table and figure then say so",
+    )
 
 
 class PoolSettings(Strict):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scalebio import statistics
+from scalebio import lora, statistics
 from scalebio.config_methods import ScaleBiO
 from scalebio.gradient_match import Average, Matcher, Products
 from scalebio.weighting import Problem
@@ -18,7 +18,7 @@ from scalebio.weighting import Problem
 THRESHOLD = 0.05
 # Products of so many steps are averaged, because neighbouring steps share Adam's second moments.
 BLOCK, LEAST_BLOCKS = 5, 4
-# Bytes of gradients up to which the check trains all parameters, whatever the run it judges trained.
+# Bytes of gradients up to which the check trains all parameters, whatever trained in the run that it judges.
 WHOLE_GRADIENTS = 2 * 10**9
 CONFIRMED, NOT_CONFIRMED = "confirmed", "not confirmed"
 
@@ -130,6 +130,9 @@ def confirm_run(problem: Problem, settings: ScaleBiO, seed: int, weights: np.nda
     model = problem.load_model().to(problem.parallel.device)
     # One gradient for each source, one of the validation loss, one of the step.
     needed = (len(problem.sources) + 2) * 4 * sum(parameter.numel() for parameter in model.parameters())
+    whole = needed <= WHOLE_GRADIENTS
+    if whole:
+        lora.remove(model)
     matcher = Matcher(
         model,
         problem.by_source,
@@ -138,7 +141,7 @@ def confirm_run(problem: Problem, settings: ScaleBiO, seed: int, weights: np.nda
         seed,
         problem.row_length,
         # Of a few layers at a time it sees little, so it sees them all where that fits.
-        problem.layers if needed > WHOLE_GRADIENTS else None,
+        None if whole else problem.layers,
     )
 
     def report(step: int) -> None:

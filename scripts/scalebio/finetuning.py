@@ -32,7 +32,7 @@ class FineTuning:
 
     Training loss is recorded at each step (of that step's batch), validation loss (all of `validation`) at
     `evaluations` evenly spaced steps and at the end. With `layers`, LISA draws them from `layer_rng`; `drawn` lists
-    [step, layers].
+    [step, layers]. Of a model with adapters (`lora.attach`) only these train, with dropout if `dropout_rng` is given.
     """
 
     def __init__(
@@ -47,13 +47,17 @@ class FineTuning:
         validation: list[Example] = (),
         evaluations: int = 0,
         parallel: Parallel | None = None,
+        dropout_rng: np.random.Generator | None = None,
     ):
         self.examples, self.recipe, self.validation = examples, recipe, validation
         self.layer_draws = (
             lisa.LayerDraws(len(lisa.find_layers(model)), layers.layers, layers.interval, layer_rng) if layers else None
         )
         collate = functools.partial(pack, row_length=row_length)
-        self.learner = Learner("model", model, collate, parallel or Parallel(), layers)
+        self.dropout_rng = dropout_rng
+        self.learner = Learner(
+            "model", model, collate, parallel or Parallel(), layers, adapter_dropout=dropout_rng is not None
+        )
         self.cycle = Cycle(len(examples), order)
         self.every = max(1, recipe.steps // evaluations) if evaluations else 0
         self.rows: list[dict] = []
@@ -70,6 +74,8 @@ class FineTuning:
             self.learner.activate(drawn)
             self.drawn.append([k, drawn])
         batch = [self.examples[i] for i in self.cycle.take(recipe.batch)]
+        if self.dropout_rng is not None:
+            torch.manual_seed(int(self.dropout_rng.integers(2**63)))
         rate = recipe.learning_rate * schedules.ramp_cosine(k, recipe.steps, recipe.ramp)
         mean = torch.full((recipe.batch,), 1 / recipe.batch, dtype=torch.float64)
         loss = (self.learner.step(batch, mean, rate, when=f"step {k}") @ mean).item()
@@ -87,8 +93,9 @@ class FineTuning:
         """Tensors and plain facts from which `load` goes on bit for bit."""
         tensors, learner = self.learner.state()
         draws = self.layer_draws.state() if self.layer_draws else None
+        dropout = self.dropout_rng.bit_generator.state if self.dropout_rng is not None else None
         facts = {"done": self.done, "rows": self.rows, "drawn": self.drawn, "learner": learner}
-        return tensors, facts | {"cycle": self.cycle.state(), "layer_draws": draws}
+        return tensors, facts | {"cycle": self.cycle.state(), "layer_draws": draws, "dropout": dropout}
 
     def load(self, tensors: dict[str, torch.Tensor], facts: dict) -> None:
         """Take up a `state`."""
@@ -97,6 +104,8 @@ class FineTuning:
         self.cycle.load(facts["cycle"])
         if self.layer_draws:
             self.layer_draws.load(facts["layer_draws"])
+        if self.dropout_rng is not None:
+            self.dropout_rng.bit_generator.state = facts["dropout"]
 
 
 def train(model: torch.nn.Module, *arguments, on_step=lambda seen: None, **options) -> list[dict]:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from scipy.optimize import minimize
 
+from scalebio import lora
 from scalebio.chat import Example
 from scalebio.config import Lisa
 from scalebio.errors import UserError
@@ -103,11 +104,13 @@ class Matcher(SourceGradients):
         if settings.per_source < 2:
             raise UserError("gradient matching splits each source's batch in two; set `per_source` to at least 2.")
         super().__init__("match", model, by_source, validation, settings, seed, row_length, layers)
+        self.adapted = bool(lora.adapters(model))
 
     def step(self, weights: np.ndarray) -> tuple[Products, float] | None:
         """One AdamW step on Σ λ_i l_i with `weights` [sources]; the products seen before it, and the mean ‖g_i‖².
 
-        None while Adam has no second moment to measure by, at the first step and right after LISA drew layers.
+        None while Adam has no second moment to measure by: at the first step, right after LISA drew layers, and at the second
+        step of adapters, whose A has no gradient at the first.
         """
         batches, size = self.start(), self.settings.per_source
         half, metric = size // 2, self._metric()
@@ -138,6 +141,8 @@ class Matcher(SourceGradients):
         for parameter in self.active():
             state = self.optimizer.state.get(parameter)
             if not state:
+                return None
+            if self.adapted and not state["exp_avg_sq"].any():
                 return None
             moment = state["exp_avg_sq"] / (1 - group["betas"][1] ** float(state["step"]))
             moment = moment.mean().expand_as(moment) if self.lisa else moment

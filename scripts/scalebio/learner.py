@@ -1,6 +1,6 @@
-"""One model in training: a step on Σ c_i l_i over a global batch, under LISA or not, on one process or many.
+"""One model in training: a step on Σ c_i l_i over a global batch, by all parameters, LISA's layers or adapters.
 
-u, w and the final model all train through here. A step leaves nothing half done: a loss or gradient that is not finite
+u, w and the final model all train through here, on one process or many. A step leaves nothing half done: a loss or gradient that is not finite
 stops it before any parameter has moved, and names the rows at fault.
 """
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import torch
 
-from scalebio import lisa
+from scalebio import lisa, lora
 from scalebio.config import Lisa
 from scalebio.errors import UserError
 from scalebio.losses import ResponseLoss, evaluate
@@ -18,7 +18,11 @@ STATES = ("exp_avg", "exp_avg_sq")
 
 
 class Learner:
-    """A loss module, its AdamW and its active layers. `name` is for messages, `collate` turns examples into a batch."""
+    """A loss module, its AdamW and its active layers. `name` is for messages, `collate` turns examples into a batch.
+
+    Of a model with adapters (`lora.attach`) these train and nothing else; `adapter_dropout` switches their dropout on.
+    `parameters` are those that may train.
+    """
 
     def __init__(
         self,
@@ -31,6 +35,7 @@ class Learner:
         dropout: bool = False,
         free_states: bool = True,
         loss: Callable[[torch.nn.Module], torch.nn.Module] = ResponseLoss,
+        adapter_dropout: bool = False,
     ):
         self.name, self.collate, self.parallel = name, collate, parallel
         self.lisa, self.free_states = layers, free_states
@@ -38,15 +43,20 @@ class Learner:
         # `_backward` keeps what ResponseLoss asks for; a class of its own may do something with the objective.
         self.loss.in_place = type(self.loss) is ResponseLoss
         # Off unless a release is reproduced: with it the losses of two equal models differ.
-        self.dropout = dropout
-        parallel.set_training(self.loss, dropout)
-        self.parameters = list(self.loss.parameters())
+        self.dropout, self.adapter_dropout = dropout, adapter_dropout
+        self._set_training()
+        self.parameters = list(lora.trainable(self.loss).values())
         for parameter in self.parameters:
             parameter.requires_grad_(True)
         # Over all parameters from the start; those that never train never get a state.
         self.optimizer = torch.optim.AdamW(self.parameters, weight_decay=weight_decay, fused=True)
         self.active: list[int] | None = None
         self.checked = False
+
+    def _set_training(self) -> None:
+        self.parallel.set_training(self.loss, self.dropout)
+        if self.adapter_dropout:
+            lora.switch_dropout_on(self.loss)
 
     def activate(self, layers: list[int]) -> None:
         """Let these layers train (see `lisa.activate`) and forget the state of those that stop."""
@@ -105,16 +115,16 @@ class Learner:
         """The loss of each example without gradients, float64 on the CPU, [examples]; dropout off."""
         self.loss.eval()
         losses = evaluate(self.loss, examples, self.collate, self.parallel)
-        self.parallel.set_training(self.loss, self.dropout)
+        self._set_training()
         return losses
 
     def whole_parameters(self) -> dict[str, torch.Tensor]:
-        """The model's parameters by their name in it, complete and on the CPU, in the first process; {} in the others.
+        """Parameters that may have trained, by their name in the model, complete and on the CPU, in the first process.
 
-        All processes must call it.
+        {} in the others. All processes must call it.
         """
         found = {}
-        for name, parameter in self.loss.named_parameters():
+        for name, parameter in lora.trainable(self.loss).items():
             complete = whole(parameter.detach())
             if self.parallel.rank == 0:
                 found[name.removeprefix("model.")] = complete.cpu()
@@ -146,16 +156,18 @@ class Learner:
         return found
 
     def _check_gradients(self, when: str) -> None:
-        """Every layer that trains has a gradient and no other has: checkpointing or sharding can lose them silently."""
+        """Every layer that trains has a gradient, and nothing frozen has: checkpointing or sharding can lose them silently."""
         stack = lisa.find_layers(self.loss)
         inside = {id(parameter) for layer in stack for parameter in layer.parameters()}
         groups = {f"layer {i}": list(layer.parameters()) for i, layer in enumerate(stack)}
-        groups["embeddings, final norm and head"] = [p for p in self.parameters if id(p) not in inside]
+        groups["embeddings, final norm and head"] = [p for p in self.loss.parameters() if id(p) not in inside]
         for name, parameters in groups.items():
-            trains = any(parameter.requires_grad for parameter in parameters)
-            reached = any(parameter.grad is not None for parameter in parameters)
-            if trains != reached:
-                fault = "should train and has no gradient" if trains else "should sleep and has a gradient"
+            trains = [parameter for parameter in parameters if parameter.requires_grad]
+            lost = trains and all(parameter.grad is None for parameter in trains)
+            stray = any(parameter.grad is not None for parameter in parameters if not parameter.requires_grad)
+            if lost or stray:
+                sleeps = "should sleep and has a gradient" if not trains else "has a gradient outside its adapters"
+                fault = "should train and has no gradient" if lost else sleeps
                 raise UserError(
                     f"{when}: {name} of {self.name} {fault}. The loss does not reach what it should train: check "
                     "that gradient checkpointing is non-reentrant and that the model uses all its layers."
@@ -167,7 +179,7 @@ class Learner:
     def state(self) -> tuple[dict[str, torch.Tensor], dict]:
         """Tensors (this process's part of sharded ones) and plain facts, from which `load` goes on bit for bit."""
         tensors, steps = {}, {}
-        for name, parameter in self.loss.named_parameters():
+        for name, parameter in lora.trainable(self.loss).items():
             tensors[name] = local(parameter.detach())
             if state := self.optimizer.state.get(parameter):
                 steps[name] = float(state["step"])
@@ -178,7 +190,7 @@ class Learner:
         """Take up a state that `state` returned in a run of the same settings and as many processes."""
         if facts["active"] is not None:
             self.activate(facts["active"])
-        for name, parameter in self.loss.named_parameters():
+        for name, parameter in lora.trainable(self.loss).items():
             with torch.no_grad():
                 local(parameter).copy_(tensors[name])
             if name in facts["steps"]:

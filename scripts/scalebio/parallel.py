@@ -24,7 +24,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, OffloadPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from scalebio import lisa
+from scalebio import lisa, lora
 from scalebio.errors import UserError
 
 # Tokens of a forward pass where `micro_batch` leaves it open, about. On a CPU matrix products run at full speed from some
@@ -71,9 +71,10 @@ class Parallel:
 
     def twin(self, model: torch.nn.Module) -> torch.nn.Module:
         """A second model that starts as `model` does; to be called before the first is prepared."""
+        if not self.shard:
+            return lora.twin(model)
         # Splitting copies each part, so until then both may stand on the same whole parameters.
-        shared = {id(parameter): parameter for parameter in model.parameters()} if self.shard else {}
-        return copy.deepcopy(model, shared)
+        return copy.deepcopy(model, {id(parameter): parameter for parameter in model.parameters()})
 
     @functools.cached_property
     def _mesh(self):

@@ -9,10 +9,10 @@ import psutil
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from scalebio import costs
+from scalebio import costs, lora
 from scalebio.bilevel import Bilevel
 from scalebio.chat import Example
-from scalebio.config import Lisa
+from scalebio.config import Lisa, Lora
 from scalebio.config_methods import ScaleBiO
 from scalebio.finetuning import FineTuning, Recipe
 from scalebio.parallel import Parallel, local
@@ -22,6 +22,7 @@ TRAINS = {
     "full": None,
     "lisa": Lisa(layers=2, interval=1),
     "frozen embeddings": Lisa(layers=2, interval=1, embeddings=False),
+    "lora": Lora(rank=16, alpha=32),
 }
 
 
@@ -31,19 +32,23 @@ def modes(shape: dict, tokens: int, parallel: Parallel) -> Iterator[dict]:
     `predicted_gb`: parameters, gradients and optimiser state of one process; `state_gb`: the same, counted from the
     tensors after the step, without the gradients, which are gone by then; `peak_gb`: of the GPU, activations included.
     """
-    with torch.device("meta"):
-        skeleton = LlamaForCausalLM(LlamaConfig(**shape))
     for job, models in (("reweighting", 2), ("fine-tuning", 1)):
-        for trains, layers in TRAINS.items():
-            held = costs.held(skeleton, layers, models, parallel.world, parallel.shard)
+        for trains in TRAINS:
+            held = predicted(trains, shape, models, parallel.world, parallel.shard)
             row = {"job": job, "trains": trains, "predicted_gb": held.total / 1e9}
             if held.total > (room := _room(parallel)):
                 yield row | {"outcome": f"does not fit: {room / 1e9:.0f} GB per process"}
                 continue
-            yield row | _one(job, layers, shape, tokens, parallel)
+            yield row | _one(job, trains, shape, tokens, parallel)
             gc.collect()
             if parallel.device.type == "cuda":
                 torch.cuda.empty_cache()
+
+
+def predicted(trains: str, shape: dict, models: int, processes: int = 1, shard: bool = False) -> costs.Held:
+    """What a mode of `TRAINS` will hold with `models` models of a shape."""
+    model, layers = _model(trains, shape, torch.device("meta"))
+    return costs.held(model, layers, models, processes, shard)
 
 
 def line(row: dict) -> str:
@@ -61,14 +66,22 @@ def _room(parallel: Parallel) -> int:
     return psutil.virtual_memory().total // parallel.world
 
 
-def _one(job: str, layers: Lisa | None, shape: dict, tokens: int, parallel: Parallel) -> dict:
+def _model(trains: str, shape: dict, device: torch.device) -> tuple[torch.nn.Module, Lisa | None]:
+    """A random model that trains as a mode of `TRAINS` says, and LISA's settings, where it does."""
+    torch.manual_seed(0)
+    with device:
+        model = LlamaForCausalLM(LlamaConfig(**shape))
+    settings = TRAINS[trains]
+    lora.attach(model, settings if isinstance(settings, Lora) else None, 0)
+    return model, settings if isinstance(settings, Lisa) else None
+
+
+def _one(job: str, trains: str, shape: dict, tokens: int, parallel: Parallel) -> dict:
     rng = stream(0, "smoke tokens")
     response = np.arange(tokens) >= tokens // 2
     examples = [Example(rng.integers(0, shape["vocab_size"], tokens), response, source) for source in (0, 1)]
     # Sharded, each process keeps its part only, so the whole may pass through the CPU.
-    torch.manual_seed(0)
-    with torch.device("cpu" if parallel.shard else parallel.device):
-        model = LlamaForCausalLM(LlamaConfig(**shape))
+    model, layers = _model(trains, shape, torch.device("cpu") if parallel.shard else parallel.device)
     if parallel.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     if job == "reweighting":
@@ -90,9 +103,11 @@ def _one(job: str, layers: Lisa | None, shape: dict, tokens: int, parallel: Para
     start = time.perf_counter()
     run.step()
     seconds = time.perf_counter() - start
-    state = 0
+    # By identity: u and w with adapters share their frozen weights.
+    held = {id(parameter): parameter for learner in learners for parameter in learner.loss.parameters()}
     for learner in learners:
-        moments = [moment for held in learner.optimizer.state.values() for key, moment in held.items() if key != "step"]
-        state += sum(local(tensor).numel() * tensor.element_size() for tensor in [*learner.parameters, *moments])
+        for moments in learner.optimizer.state.values():
+            held |= {id(moment): moment for key, moment in moments.items() if key != "step"}
+    state = sum(local(tensor).numel() * tensor.element_size() for tensor in held.values())
     peak = torch.cuda.max_memory_allocated() / 1e9 if parallel.device.type == "cuda" else None
     return {"state_gb": state / 1e9, "peak_gb": peak, "seconds": seconds, "outcome": "ran"}

@@ -6,7 +6,7 @@ together. `Learner` sums all rows' gradients in one backward pass, so it never h
 
 import torch
 
-from scalebio import lisa, schedules
+from scalebio import lisa, lora, schedules
 from scalebio.batching import Cycle, StratifiedDraws, pack
 from scalebio.chat import Example
 from scalebio.config import Lisa
@@ -69,9 +69,10 @@ class SourceGradients:
             if layers
             else None
         )
-        for parameter in model.parameters():
+        parameters = list(lora.trainable(model).values())
+        for parameter in parameters:
             parameter.requires_grad_(True)
-        self.optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=0.0)
+        self.optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=0.0)
         self.done = 0
         self.tokens = 0  # that went forward and backward
 

@@ -116,6 +116,14 @@ def _finetuning(config: dict) -> Iterator[str]:
     if None not in (rows, epochs, batch) and rows * epochs < batch:
         found = f"rows × epochs = {rows * epochs}, fewer than batch = {batch}"
         yield f"finetuning.rows: {found}, so not one step could be made; raise it or lower the batch"
+    models, train = _section(config, "models"), finetuning.get("train")
+    used = {name: experiment.get("model") for name, experiment in _in_run(config).items()}
+    for experiment, model in used.items():
+        if train in ("lisa", "lora") and isinstance(model, str) and model in models and not models[model].get(train):
+            yield (
+                f"finetuning.train: `{train}` needs the section models.{model}.{train}, which experiments.{experiment} does "
+                f"not find; add it, or take `full`, or leave `train` out to train what the model says"
+            )
 
 
 def _experiments(config: dict) -> Iterator[str]:

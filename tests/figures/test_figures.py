@@ -227,6 +227,20 @@ def test_what_is_planted_is_marked_and_the_baseline_is_a_level(studies):
     assert "expected" not in words(studies["odd"].draw("final_weights"))
 
 
+@pytest.mark.parametrize(
+    ("name", "more", "said"),
+    [
+        ("test_loss", {"append_validation": True}, True),
+        ("test_loss", {"append_validation": False}, False),
+        ("training_curves", {"append_validation": True}, True),
+        ("training_curves", {"append_validation": True, "stage": "reweighting"}, False),
+    ],
+)
+def test_validation_rows_in_training_stand_in_the_title(studies, name, more, said):
+    shown = " ".join(words(studies["usual"].draw(name, **more)))
+    assert ("[trained on validation rows too]" in shown) == said
+
+
 def test_only_three_rates_and_each_once_are_a_series():
     assert house.a_series_of_rates([0, 0.5, 1]) and house.a_series_of_rates(NOISE.values())
     for rates in ([0, 1], [0, 0, 0, 1, 0, 0, 0], [0, 0.5, 1, 0], [0, 0, 0], [0, 0.5, np.nan], [np.nan] * 3, []):

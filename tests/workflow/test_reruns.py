@@ -75,6 +75,38 @@ def test_a_changed_method_runs_again_and_others_do_not(finished_copy):
     assert runs and all(SCALEBIO in outputs for outputs in runs)
 
 
+def test_appended_validation_rows_and_another_way_to_train_reach_every_method(finished_copy):
+    added = {"append_validation": True, "train": "full"}
+    finished_copy.edit_study(lambda study: study["finetuning"].update(added))
+    planned = finished_copy.planned()
+    assert not rules(planned) & {"learn_weights", "build_pool", "warm_up"}
+    folders = [f"results/small/sums/tiny/{method}/seed0" for method in ("uniform", "scalebio")]
+    for rule, file in (
+        ("draw_mixture", "mixture.json"),
+        ("finetune", "model/provenance.json"),
+        ("evaluate", "metrics.json"),
+    ):
+        made = " ".join(outputs for name, outputs in planned if name == rule)
+        assert all(f"{folder}/{file}" in made for folder in folders), rule
+    shown = finished_copy.run("-n", "-p")
+    assert shown.count('"lisa": null, "lora": null') == 2
+    assert shown.count('"trained_on_validation": true') == 2
+    assert shown.count('"append_validation": true, "stage": "finetuning"') == 1
+    assert shown.count('"append_validation": true, "study"') == 1
+    finished_copy.run(*(f"{folder}/mixture.json" for folder in folders))
+    pool = {part: records(finished_copy, f"results/small/sums/pool/{part}.parquet") for part in ("validation", "test")}
+    for folder in folders:
+        assert finished_copy.json(f"{folder}/mixture.json")["validation"]["rows"] == 12
+        mixture = records(finished_copy, f"{folder}/mixture.parquet")
+        assert len(mixture) == 64 + 12 and set(pool["validation"]) <= set(mixture)
+        assert not set(pool["test"]) & set(mixture)
+
+
+def records(clone: Clone, path: str) -> list[tuple]:
+    """Source and row number of each row of a file."""
+    return list(pd.read_parquet(clone.path / path)[["source", "row"]].itertuples(index=False, name=None))
+
+
 def test_a_changed_source_file_is_read_again(finished_copy):
     with open(finished_copy.path / "data/brought.jsonl", "a", encoding="utf-8") as file:
         file.write('{"prompt": "Und nach 99?", "response": "100"}\n')

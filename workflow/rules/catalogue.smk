@@ -211,6 +211,8 @@ def figure_settings(spec):
     if "experiment" in spec:
         settings["sources"] = STUDY.experiments[spec["experiment"]].sources
         settings["leakage"] = STUDY.experiments[spec["experiment"]].leakage
+    if spec["draw"] == "test_loss" or spec.get("stage") == "finetuning":
+        settings["append_validation"] = STUDY.finetuning.append_validation
     if spec["draw"] == "weights":
         settings["corruption"] = corruption(spec["experiment"])
         settings["expected"] = STUDY.experiments[spec["experiment"]].expected

@@ -143,6 +143,11 @@ def pool_sources(wildcards):
     return list(dict.fromkeys([*experiment.sources, *reference.validation, *(reference.test or {})]))
 
 
+def appended_validation(wildcards):
+    """The validation rows, where the study adds them to every mixture."""
+    return f"{RESULTS}/{wildcards.experiment}/pool/validation.parquet" if STUDY.finetuning.append_validation else []
+
+
 def warm_up_start(wildcards):
     """What warm-up starts from: nothing for a model from scratch, else the fetched model."""
     return [] if model_of(wildcards).scratch else f"{RESULTS}/models/{wildcards.model}/provenance.json"

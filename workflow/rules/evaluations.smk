@@ -29,6 +29,7 @@ rule evaluate:
             run=f"{w.experiment}/{w.method}/seed{w.seed}",
             max_length=model_of(w).max_length,
             accuracy=STUDY.evaluations.accuracy if "accuracy" in experiment_of(w).evaluate else None,
+            trained_on_validation=STUDY.finetuning.append_validation,
         ),
     shell:
         "{params.launch:q} {input.code[0]} {params.expect} --settings {params.settings:q} --model {input.model:q} "

@@ -8,6 +8,7 @@ rule draw_mixture:
         code=code("draw_mixture.py"),
         weights=f"{RESULTS}/{RUN}/weights.json",
         train=f"{RESULTS}/{{experiment}}/pool/train.parquet",
+        validation=appended_validation,
         model=base_model,
     output:
         mixture=f"{RESULTS}/{RUN}/mixture.parquet",
@@ -24,6 +25,7 @@ rule draw_mixture:
         runtime=runtime(1),
     params:
         launch=launcher,
+        validation=lambda w, input: f"--validation {input.validation}" if input.validation else "",
         settings=lambda w: as_json(
             rows=STUDY.finetuning.rows,
             seed=int(w.seed),
@@ -32,5 +34,5 @@ rule draw_mixture:
         ),
     shell:
         "{params.launch:q} {input.code[0]} --settings {params.settings:q} --weights {input.weights:q} "
-        "--train {input.train:q} --model {input.model:q} "
+        "--train {input.train:q} {params.validation} --model {input.model:q} "
         "--output {output.mixture:q} --manifest {output.manifest:q} 2>&1 | tee -i {log:q}"

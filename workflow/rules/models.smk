@@ -73,7 +73,7 @@ FINETUNING_HARDWARE = hardware_for("finetune")
 
 
 rule finetune:
-    """Fine-tune the base model on the drawn mixture, with LISA where the model asks for it."""
+    """Fine-tune the base model on the drawn mixture: all of it, a few layers at a time (LISA), or adapters (LoRA)."""
     input:
         code=code("finetune.py"),
         model=base_model,
@@ -101,7 +101,7 @@ rule finetune:
             finetuning=STUDY.finetuning,
             seed=int(w.seed),
             max_length=model_of(w).max_length,
-            lisa=model_of(w).lisa,
+            **model_of(w).what_trains(STUDY.finetuning.train),
         ),
     shell:
         "{params.launch} {input.code[0]} {params.sharing} --settings {params.settings:q} --model {input.model:q} "

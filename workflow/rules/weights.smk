@@ -37,7 +37,7 @@ rule learn_weights:
             sources=experiment_of(w).sources,
             pool_rows=experiment_of(w).pool_rows,
             max_length=model_of(w).max_length,
-            lisa=model_of(w).lisa,
+            **model_of(w).what_trains(),
         ),
     shell:
         "{params.launch} {input.code[0]} {params.sharing} --settings {params.settings:q} --model {input.model:q} "

@@ -139,6 +139,11 @@ def leak(settings: dict) -> str:
     return " [leak allowed: a control]" if settings.get("leakage") == "allow" else ""
 
 
+def appended(settings: dict) -> str:
+    """What a title says where the final models were trained on the validation rows as well."""
+    return " [trained on validation rows too]" if settings.get("append_validation") else ""
+
+
 def several(counts: pd.Series) -> str:
     """Numbers of seeds in words: one number, or the least and the most."""
     return str(counts.max()) if counts.nunique() == 1 else f"{counts.min()} to {counts.max()}"

@@ -27,7 +27,7 @@ def draw_panel(axes: Axes, rows: pd.DataFrame, quantity: str, styles: dict, scal
 
 
 def draw(table: pd.DataFrame, settings: dict) -> Figure:
-    """One column of panels an experiment. Settings: study."""
+    """One column of panels an experiment. Settings: study, and optionally append_validation."""
     names = house.ordered(table["experiment"])
     styles = house.method_styles(house.ordered(table["method"]))
     quantities = ["test_loss"] + (["accuracy"] if table["accuracy"].notna().any() else [])
@@ -56,4 +56,5 @@ def draw(table: pd.DataFrame, settings: dict) -> Figure:
         f"Points: {count} seeds; tick and bar: mean with 95% t-interval over seeds." if seeds.max() > 1 else "One seed."
     )
     bare = " A method with one seed has no interval." if seeds.min() == 1 < seeds.max() else ""
-    return house.finish(figure, settings, "Test loss by method", f"{drawn}{bare}{house.SCALES * (len(names) > 1)}")
+    title = f"Test loss by method{house.appended(settings)}"
+    return house.finish(figure, settings, title, f"{drawn}{bare}{house.SCALES * (len(names) > 1)}")

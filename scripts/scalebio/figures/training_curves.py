@@ -22,7 +22,7 @@ SPLITS = {
 
 
 def draw(table: pd.DataFrame, settings: dict) -> Figure:
-    """Settings: study, and stage: "finetuning" (the default) or "reweighting"."""
+    """Settings: study, and stage: "finetuning" (the default) or "reweighting"; append_validation, said of the former."""
     stage = settings.get("stage", "finetuning")
     rows = table[table["stage"] == stage]
     if rows.empty:
@@ -65,5 +65,6 @@ def draw(table: pd.DataFrame, settings: dict) -> Figure:
     drawn = (
         f"{mean}: mean over {seeds} seeds; {span}: lowest to highest seed." if seeds > 1 else f"One seed, so no {span}."
     )
-    title = {"finetuning": "Loss while fine-tuning", "reweighting": "Losses while learning weights"}.get(stage, stage)
+    tuning = f"Loss while fine-tuning{house.appended(settings)}"
+    title = {"finetuning": tuning, "reweighting": "Losses while learning weights"}.get(stage, stage)
     return house.finish(figure, settings, title, f"{drawn}{house.SCALES}", entries)

@@ -107,11 +107,20 @@ def weights(runs: list[tuple[Run, dict]], experiments: dict[str, dict]) -> pd.Da
 
 
 def test_loss(runs: list[tuple[Run, dict]]) -> pd.DataFrame:
-    """Test loss (nats per answer token) and task accuracy (share of 1, empty where not measured) of every run."""
+    """Test loss (nats per answer token) and task accuracy (share of 1, empty where not measured) of every run.
+
+    `trained_on`: `validation` where the validation rows were added to the mixture, else empty.
+    """
     rows = [
-        {**run.columns, "test_loss": float(data["test_loss"]), "accuracy": data.get("accuracy")} for run, data in runs
+        {
+            **run.columns,
+            "test_loss": float(data["test_loss"]),
+            "accuracy": data.get("accuracy"),
+            "trained_on": "validation" if data.get("trained_on_validation") else "",
+        }
+        for run, data in runs
     ]
-    frame = pd.DataFrame(rows, columns=[*IDENTITY, "test_loss", "accuracy"])
+    frame = pd.DataFrame(rows, columns=[*IDENTITY, "test_loss", "accuracy", "trained_on"])
     return frame.astype({"accuracy": float})
 
 

@@ -15,6 +15,9 @@ from scalebio.tables.runs import STEPS_KEPT
 LOSS_UNIT = "nats per answer token"
 MISSING = "–"
 BASELINE = "uniform"
+TRAINED_ON_VALIDATION = (
+    "Every model was trained on the validation rows as well (append_validation); test rows are others."
+)
 LEAK_ALLOWED = "Validation or test rows may stand in training here (leakage: allow): a control, no result."
 
 
@@ -143,6 +146,8 @@ def test_loss(frame: pd.DataFrame) -> str:
         "Intervals: Student t over seeds; differences are paired by seed; the verdict says whether their interval "
         "leaves out zero. Last column: whether the gap of the means exceeds the larger spread (max − min) over seeds."
     )
+    if (frame["trained_on"] == "validation").any():
+        text += f" **{TRAINED_ON_VALIDATION}**"
     return document("Test loss by method", text, sections)
 
 

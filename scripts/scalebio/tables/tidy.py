@@ -13,6 +13,7 @@ from scalebio.errors import UserError
 TEXT = {"experiment", "method", "source", "split", "stage", "category", "turn", "judge", "questions", "quantity"} | {
     "verdict",
     "leakage",
+    "trained_on",
     "task",
     "variant",
     "shape",

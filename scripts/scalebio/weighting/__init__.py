@@ -17,8 +17,9 @@ class Problem:
     """What every method may use. Model and examples are loaded on first use, since not every method needs them.
 
     `sources`: names in a fixed order; `by_source`: encoded training examples per
-    source; `validation`: encoded validation examples; `layers`: LISA settings or None; `row_length`: tokens;
-    left out, `parallel` is this process alone and `checkpoints` keeps none.
+    source; `validation`: encoded validation examples; `row_length`: tokens; left out, `parallel` is this process alone and
+    `checkpoints` keeps none. What trains: the adapters of a model that is loaded with some (`lora.trainable`), else the
+    layers that LISA draws by `layers`, else all.
     """
 
     sources: list[str]
@@ -33,7 +34,7 @@ class Problem:
 
     @cached_property
     def model(self):
-        """The base model, on the CPU."""
+        """The base model, on the CPU, with adapters where the study says that these train."""
         return self.load_model()
 
     @cached_property

@@ -21,10 +21,10 @@ import numpy as np
 import torch
 from torch.nn.functional import normalize
 
-from scalebio import schedules
-from scalebio.adapters import adapted
+from scalebio import lora, schedules
 from scalebio.batching import Cycle, pack
 from scalebio.chat import Example
+from scalebio.config import Lora
 from scalebio.config_methods import Less
 from scalebio.learner import Learner
 from scalebio.random_projection import RandomProjection
@@ -37,17 +37,13 @@ CHUNK_ROWS, CHUNK_NUMBERS = 256, 2**27
 
 
 class Warmed:
-    """Adapters in training, `parameters` of a model that holds them, and what their gradients say about rows."""
+    """Adapters in training, in a model that holds them, and what their gradients say about rows."""
 
-    def __init__(self, problem: Problem, parameters: list[torch.nn.Parameter], settings: Less, seed: int):
-        self.parameters, self.row_length, self.spent = parameters, problem.row_length, Spent()
+    def __init__(self, problem: Problem, settings: Less, seed: int):
+        self.parameters = list(lora.trainable(problem.model).values())
+        self.row_length, self.spent = problem.row_length, Spent()
         collate = functools.partial(pack, row_length=problem.row_length)
         self.learner = Learner("the adapters", problem.model, collate, problem.parallel)
-        # The learner lets every parameter train.
-        for parameter in problem.model.parameters():
-            parameter.requires_grad_(False)
-        for parameter in parameters:
-            parameter.requires_grad_(True)
         self.project = (
             RandomProjection(settings.projection, seed, "less projection") if settings.projection else lambda x: x
         )
@@ -115,8 +111,11 @@ def influence(problem: Problem, settings: Less, seed: int) -> tuple[np.ndarray, 
         reported += tokens
         problem.progress(done, steps + settings.epochs * len(rows), text, tokens)
 
-    with adapted(model, settings.rank, settings.alpha, seed) as parameters:
-        warmed = Warmed(problem, parameters, settings, seed)
+    # Its own adapters, also where the study has others for training.
+    lora.remove(model)
+    lora.attach(model, Lora(rank=settings.rank, alpha=settings.alpha, target="attention"), seed)
+    try:
+        warmed = Warmed(problem, settings, seed)
         for epoch in range(settings.epochs):
             rates = []
             for k in range(epoch * per_epoch, (epoch + 1) * per_epoch):
@@ -127,6 +126,8 @@ def influence(problem: Problem, settings: Less, seed: int) -> tuple[np.ndarray, 
             rate, scored = float(np.mean(rates)), f"rows scored after epoch {epoch + 1} of {settings.epochs}"
             scores += rate * warmed.cosines(rows, problem.validation, lambda count, text=scored: report(count, text))
             total += rate
+    finally:
+        lora.remove(model)
     return scores / total, warmed.spent
 
 
