@@ -9,10 +9,12 @@ import pytest
 import yaml
 
 from scalebio.config import Study
+from scalebio.config_methods import Method
 from scalebio.errors import UserError
-from scalebio.study import check_files, duplicate_keys, load_study
+from scalebio.study import check_files, duplicate_keys, load_study, members
 from scalebio.study_checks import RESULT_FOLDERS
 
+KINDS = ", ".join(kind.model_fields["kind"].annotation.__args__[0] for kind in members(Method))
 GOOD = """
 study: demo
 run: [first]
@@ -93,9 +95,9 @@ def test_a_good_study_loads():
         (
             "methods.scalebio.kind",
             "scalbio",
-            "methods.scalebio.kind: expected one of uniform, scalebio, gradient_matching; found 'scalbio'; did you mean `scalebio`?",
+            f"methods.scalebio.kind: expected one of {KINDS}; found 'scalbio'; did you mean `scalebio`?",
         ),
-        ("methods.uniform", {}, "methods.uniform.kind: missing; expected one of uniform, scalebio, gradient_matching"),
+        ("methods.uniform", {}, f"methods.uniform.kind: missing; expected one of {KINDS}"),
         (
             "experiments.first.leakage",
             "dropp",
@@ -221,6 +223,17 @@ def test_all_faults_come_at_once_and_none_twice():
     study["experiments"]["first"]["methods"] = ["unifrom"]
     found = faults(study)
     assert len(found) == 4 == len(set(found))
+
+
+def test_an_oracle_needs_a_planted_truth():
+    study = changed("methods.truth", {"kind": "oracle"})
+    study["experiments"]["first"]["methods"].append("truth")
+    load_study(study)
+    del study["experiments"]["first"]["expected"]
+    assert faults(study) == [
+        "experiments.first.expected: missing, and the oracle `truth` takes its weights from there; give the planted shares"
+        " of the sources, or take `truth` out of experiments.first.methods"
+    ]
 
 
 def test_offline_data_needs_a_stand_in_for_what_is_used_only(tmp_path):

@@ -8,10 +8,26 @@ from scalebio import semantics
 from scalebio.schema import Count, Share, Strict
 
 
-class Uniform(Strict):
+class Fixed(Strict):
+    """A method that learns nothing: it loads no model, and its job asks for no GPU."""
+
+
+class Uniform(Fixed):
     """Every source counts the same."""
 
     kind: Literal["uniform"]
+
+
+class SizeProportional(Fixed):
+    """Every source counts by its rows in the pool, as if all were trained on together; `pool_rows` plays no part."""
+
+    kind: Literal["size_proportional"]
+
+
+class Oracle(Fixed):
+    """The planted truth, `expected` of the experiment: what a method could reach at best, where it is known."""
+
+    kind: Literal["oracle"]
 
 
 class ScaleBiO(Strict):
@@ -66,4 +82,4 @@ class GradientMatching(Strict):
     prune_below: Share = Field(0.0, description="final weights below this become 0; both vectors are kept")
 
 
-Method = Annotated[Uniform | ScaleBiO | GradientMatching, Field(discriminator="kind")]
+Method = Annotated[Uniform | SizeProportional | Oracle | ScaleBiO | GradientMatching, Field(discriminator="kind")]

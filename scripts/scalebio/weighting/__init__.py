@@ -16,6 +16,8 @@ class Problem:
 
     `sources`: names in a fixed order; `by_source`: encoded training examples per
     source; `validation`: encoded validation examples; `layers`: LISA settings or None; `row_length`: tokens;
+    `sizes`: rows of each source in the whole pool, of which `by_source` may hold only the first `pool_rows`;
+    `expected`: planted shares by source, given to the oracle alone;
     left out, `parallel` is this process alone and `checkpoints` keeps none.
     """
 
@@ -25,6 +27,8 @@ class Problem:
     load_validation: Callable[[], list]
     row_length: int
     layers: object | None = None
+    sizes: list[int] | None = None
+    expected: dict[str, float] | None = None
     load_parallel: Callable[[], object] | None = None
     load_checkpoints: Callable[[object], object] | None = None
     progress: Callable[..., None] = lambda done, total, text, tokens=0: None
@@ -86,12 +90,15 @@ class Outcome:
 
     `trajectory`: rows {step, source or None, quantity, value}; `extra`: further vectors and numbers for weights.json;
     `spent`: all that the method did to reach them, its reference and proxy models included, but no check afterwards.
+    `row_scores`: one score per row of `problem.by_source`, per source in order; higher is better, NaN where a row was not
+    looked at; None: rows are drawn at random within a source.
     """
 
     weights: np.ndarray
     trajectory: list[dict] = field(default_factory=list)
     extra: dict = field(default_factory=dict)
     spent: Spent = field(default_factory=Spent)
+    row_scores: list[np.ndarray] | None = None
 
 
 def weight_rows(step: int, sources: list[str], weights) -> list[dict]:
@@ -108,6 +115,10 @@ def learn(problem: Problem, settings, seed: int) -> Outcome:
     match settings.kind:
         case "uniform":
             from scalebio.weighting import uniform as method
+        case "size_proportional":
+            from scalebio.weighting import size_proportional as method
+        case "oracle":
+            from scalebio.weighting import oracle as method
         case "scalebio":
             from scalebio.weighting import scalebio as method
         case "gradient_matching":
