@@ -123,4 +123,8 @@ def learn(problem: Problem, settings, seed: int) -> Outcome:
             from scalebio.weighting import scalebio as method
         case "gradient_matching":
             from scalebio.weighting import gradient_matching as method
+        case "rho_loss":
+            from scalebio.weighting import rho_loss as method
+        case "doremi":
+            from scalebio.weighting import doremi as method
     return method.learn(problem, settings, seed)
