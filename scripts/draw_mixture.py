@@ -9,11 +9,11 @@ from scalebio.cli import parser, run
 
 
 def main() -> None:
-    """Read weights and pool, draw, write mixture.parquet and mixture.json."""
+    """Read weights, row scores and pool, draw, write mixture.parquet and mixture.json."""
     # Not AutoTokenizer, which would import torch: base models are saved with tokenizer.json, and only that is needed here.
     from transformers import PreTrainedTokenizerFast
 
-    from scalebio import mixture, records
+    from scalebio import mixture, records, row_scores
     from scalebio.chat import encode_all
     from scalebio.files import read_json, write_json
     from scalebio.provenance import provenance
@@ -21,6 +21,7 @@ def main() -> None:
 
     options = parser(__doc__)
     options.add_argument("--weights", required=True)
+    options.add_argument("--row-scores", required=True, help="row_scores.parquet")
     options.add_argument("--train", required=True)
     options.add_argument(
         "--model", required=True, help="provenance.json in the base model's folder; its tokenizer counts"
@@ -34,7 +35,8 @@ def main() -> None:
     weights = read_json(arguments.weights)["weights"]
     by_source = records.group_by_source(records.read(arguments.train), list(weights))
     available = {name: len(rows) for name, rows in by_source.items()}
-    chosen = mixture.draw(weights, available, settings["rows"], settings["seed"], settings["max_repeat"])
+    scores = row_scores.read(arguments.row_scores, available)
+    chosen = mixture.draw(weights, available, settings["rows"], settings["seed"], settings["max_repeat"], scores)
     drawn = {name: [by_source[name][i] for i in indices] for name, indices in chosen.items()}
 
     added = records.read(arguments.validation) if arguments.validation else []
@@ -58,7 +60,7 @@ def main() -> None:
     rows = [row for name in drawn for row in drawn[name]] + added
     order = stream(settings["seed"], "mixture order").permutation(len(rows))
     records.write(arguments.output, [rows[i] for i in order])
-    inputs = {"weights": arguments.weights, "train": arguments.train}
+    inputs = {"weights": arguments.weights, "row_scores": arguments.row_scores, "train": arguments.train}
     inputs |= {"validation": arguments.validation} if arguments.validation else {}
     write_json(
         arguments.manifest,

@@ -1,7 +1,7 @@
 """Learn one weight per source with one method and one seed.
 
 Settings: experiment, method (name), settings (the method's section), seed, sources (names in order), pool_rows,
-max_length, lisa, lora (of these two at most one).
+max_length, lisa, lora (of these two at most one), and for the oracle expected (source → share).
 """
 
 from dataclasses import asdict
@@ -11,13 +11,14 @@ from scalebio.cli import claim_training, expected, first_process, run, training_
 
 
 def main() -> None:
-    """Read the pool, run the method, write weights.json and trajectory.parquet."""
+    """Read the pool, run the method, write weights.json, trajectory.parquet and row_scores.parquet."""
     options = training_parser(__doc__)
     options.add_argument("--model", required=True, help="provenance.json in the base model's folder")
     options.add_argument("--train", required=True)
     options.add_argument("--validation", required=True)
     options.add_argument("--output", required=True, help="weights.json")
     options.add_argument("--trajectory", required=True, help="trajectory.parquet")
+    options.add_argument("--row-scores", required=True, help="row_scores.parquet")
     arguments = options.parse_args()
     claim_training(arguments, arguments.output)
 
@@ -25,7 +26,7 @@ def main() -> None:
     import pandas as pd
     from pydantic import TypeAdapter
 
-    from scalebio import records, weighting
+    from scalebio import records, row_scores, weighting
     from scalebio.config import Lisa, Lora
     from scalebio.config_methods import Method
     from scalebio.files import replacing, write_json
@@ -37,13 +38,15 @@ def main() -> None:
     method = TypeAdapter(Method).validate_python(settings["settings"])
     lisa = Lisa.model_validate(settings["lisa"]) if settings.get("lisa") else None
     adapters = Lora.model_validate(settings["lora"]) if settings.get("lora") else None
-    by_source = records.group_by_source(records.read(arguments.train), names, settings.get("pool_rows"))
+    pool = records.group_by_source(records.read(arguments.train), names)
+    by_source = {name: rows[: settings.get("pool_rows")] for name, rows in pool.items()}
     inputs = {"model": arguments.model, "train": arguments.train, "validation": arguments.validation}
     used = {}
 
     def encode(rows: list, index: dict | None = None) -> list:
         from scalebio.chat import encode_all
 
+        problem.model  # noqa: B018 the tokenizer comes with it, and a method may ask for rows first
         return encode_all(rows, used["tokenizer"], settings["max_length"], index)
 
     def load_model():
@@ -82,6 +85,8 @@ def main() -> None:
         load_validation=lambda: encode(records.read(arguments.validation)),
         row_length=settings["max_length"],
         layers=lisa,
+        sizes=[len(pool[name]) for name in names],
+        expected=settings.get("expected"),
         load_parallel=load_parallel,
         load_checkpoints=load_checkpoints,
         progress=Progress(label) if first_process() else (lambda *seen: None),
@@ -95,6 +100,7 @@ def main() -> None:
     columns = {"step": "int64", "source": "string", "quantity": "string", "value": "float64"}
     with replacing(arguments.trajectory) as temporary:
         pd.DataFrame(outcome.trajectory, columns=list(columns)).astype(columns).to_parquet(temporary, index=False)
+    row_scores.write(arguments.row_scores, names, outcome.row_scores)
     ran = {"device": str(used["parallel"].device), "world_size": used["parallel"].world} if "parallel" in used else {}
     write_json(
         arguments.output,

@@ -49,7 +49,8 @@ def weights_command(
     return [
         *("scripts/learn_weights.py", "--settings", json.dumps(settings), "--model", f"{folder}/base/provenance.json"),
         *("--train", f"{folder}/train.parquet", "--validation", f"{folder}/validation.parquet"),
-        *("--output", f"{out}/weights.json", "--trajectory", f"{out}/trajectory.parquet", *more),
+        *("--output", f"{out}/weights.json", "--trajectory", f"{out}/trajectory.parquet"),
+        *("--row-scores", f"{out}/row_scores.parquet", *more),
     ]
 
 

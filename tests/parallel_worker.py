@@ -13,16 +13,30 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
-from scalebio import lora  # noqa: E402
+from scalebio import lora, weighting  # noqa: E402
 from scalebio.base_models import from_scratch  # noqa: E402
 from scalebio.bilevel import Bilevel  # noqa: E402
 from scalebio.chat import encode  # noqa: E402
 from scalebio.config import Lisa, Lora, Scratch  # noqa: E402
-from scalebio.config_methods import ScaleBiO  # noqa: E402
+from scalebio.config_methods import DoReMi, RhoLoss, ScaleBiO  # noqa: E402
 from scalebio.finetuning import FineTuning, Recipe  # noqa: E402
 from scalebio.parallel import Parallel  # noqa: E402
 from scalebio.streams import stream  # noqa: E402
 
+BY_LOSS = {
+    "rho_loss": RhoLoss(
+        kind="rho_loss",
+        select="rows",
+        steps=4,
+        learning_rate=1e-3,
+        per_source=12,
+        keep=0.25,
+        ramp=1,
+        reference_steps=4,
+        reference_learning_rate=1e-3,
+    ),
+    "doremi": DoReMi(kind="doremi", steps=4, learning_rate=1e-3, per_source=3, ramp=1),
+}
 MODES = {
     "full": None,
     "lisa": Lisa(layers=1, interval=2),
@@ -96,6 +110,21 @@ def run(parallel: Parallel) -> dict:
             "norms": norms,
             "states": states,
         }
+    for name, settings in BY_LOSS.items():
+        if name == "doremi" and parallel.shard:
+            continue  # which it refuses
+        model, tokenizer = from_scratch(spec, words * 20, 64, seed=0)
+        problem = weighting.Problem(
+            ["a", "b", "c"],
+            lambda model=model: model,
+            lambda: [make(12, source, source) for source in range(3)],
+            lambda: make(10, 1, 9),
+            row_length=64,
+            load_parallel=lambda: parallel,
+        )
+        outcome = weighting.learn(problem, settings, 0)
+        scores = np.concatenate(outcome.row_scores).tolist() if outcome.row_scores else []
+        found[name] = {"weights": [outcome.weights.tolist()], "losses": scores, "norms": {}, "states": 0}
     return found
 
 

@@ -1,13 +1,15 @@
-"""Drawing by weight: exact counts, whole passes before repeats, and a limit that refuses."""
+"""Drawing by weight: exact counts, whole passes before repeats, a limit that refuses, and the best-scored rows first."""
 
 import json
 import re
 from collections import Counter
 
 import jobs
+import numpy as np
+import pandas as pd
 import pytest
 
-from scalebio import records
+from scalebio import records, row_scores
 from scalebio.allotment import allot
 from scalebio.errors import UserError
 from scalebio.mixture import draw, realised
@@ -81,12 +83,14 @@ def test_validation_rows_come_on_top_of_the_drawn_ones_each_once(tiny, tmp_path)
     jobs.make_inputs(tiny, tmp_path)
     weights = {"right": 0.6, "half": 0.4, "wrong": 0.0}
     (tmp_path / "weights.json").write_text(json.dumps({"weights": weights}))
+    row_scores.write(tmp_path / "row_scores.parquet", list(weights), None)
     settings = {"rows": 50, "seed": 3, "max_repeat": {}, "max_length": 64}
     mixture, manifest = tmp_path / "drawn.parquet", tmp_path / "drawn.json"
     command = [
         *("scripts/draw_mixture.py", "--settings", json.dumps(settings), "--weights", f"{tmp_path}/weights.json"),
         *("--train", f"{tmp_path}/train.parquet", "--model", f"{tmp_path}/base/provenance.json"),
-        *("--validation", f"{tmp_path}/validation.parquet", "--output", str(mixture), "--manifest", str(manifest)),
+        *("--row-scores", f"{tmp_path}/row_scores.parquet", "--validation", f"{tmp_path}/validation.parquet"),
+        *("--output", str(mixture), "--manifest", str(manifest)),
     ]
     jobs.run(command)
 
@@ -101,3 +105,87 @@ def test_validation_rows_come_on_top_of_the_drawn_ones_each_once(tiny, tmp_path)
     assert facts["rows"] == 70 and facts["validation"]["rows"] == 20 and facts["validation"]["tokens"] > 20 * 8
     # Shares are of what was drawn by weight.
     assert {name: entry["share"] for name, entry in facts["sources"].items()} == weights
+
+
+# --- rows with scores ---
+
+
+def test_without_scores_the_draw_is_what_it_was_before_there_were_any():
+    pinned = [6, 2, 4, 0, 3, 7, 5, 1, 6, 5, 7, 2]
+    assert draw({"a": 1.0}, {"a": 8}, 12, 0, {})["a"].tolist() == pinned
+    nothing_scored = {"a": np.full(8, np.nan)}
+    assert draw({"a": 1.0}, {"a": 8}, 12, 0, {}, nothing_scored)["a"].tolist() == pinned
+
+
+def test_the_best_rows_come_first_then_those_without_a_score_and_only_then_any_again():
+    nan = np.nan
+    scores = {"a": np.array([0.1, nan, 0.9, -3.0, nan, 0.5])}
+    taken = draw({"a": 1.0}, {"a": 6}, 8, 0, {}, scores)["a"].tolist()
+    assert taken[:4] == [2, 5, 0, 3] and sorted(taken[4:6]) == [1, 4] and taken[6:] == [2, 5]
+    few = draw({"a": 0.5, "b": 0.5}, {"a": 6, "b": 30}, 4, 0, {}, scores | {"b": np.full(30, nan)})
+    assert few["a"].tolist() == [2, 5]
+    assert few["b"].tolist() == draw({"a": 0.5, "b": 0.5}, {"a": 6, "b": 30}, 4, 0, {})["b"].tolist()
+
+
+def test_equal_scores_come_in_random_order():
+    orders = {tuple(draw({"a": 1.0}, {"a": 9}, 9, seed, {}, {"a": np.zeros(9)})["a"].tolist()) for seed in range(4)}
+    assert len(orders) == 4
+
+
+def test_scores_come_back_as_written_and_rows_without_one_have_no_line(tmp_path):
+    path = tmp_path / "row_scores.parquet"
+    row_scores.write(path, ["a", "NA"], [np.array([0.5, np.nan, -1.0]), np.array([2.0])])
+    table = pd.read_parquet(path)
+    assert table.to_dict("list") == {"source": ["a", "a", "NA"], "row": [0, 2, 0], "score": [0.5, -1.0, 2.0]}
+    scores = row_scores.read(path, {"a": 5, "NA": 1, "b": 2})
+    np.testing.assert_array_equal(scores["a"], [0.5, np.nan, -1.0, np.nan, np.nan])
+    assert scores["NA"].tolist() == [2.0] and np.isnan(scores["b"]).all()
+
+
+def test_a_method_without_scores_leaves_an_empty_table_of_the_same_columns(tmp_path):
+    path = tmp_path / "row_scores.parquet"
+    row_scores.write(path, ["a"], None)
+    assert {name: str(kind) for name, kind in pd.read_parquet(path).dtypes.items()} == row_scores.COLUMNS
+    assert np.isnan(row_scores.read(path, {"a": 3})["a"]).all()
+
+
+def test_scores_of_another_pool_are_refused(tmp_path):
+    path = tmp_path / "row_scores.parquet"
+    row_scores.write(path, ["a"], [np.arange(4.0)])
+    with pytest.raises(UserError, match="scores row 3 of source a, which has 3 rows in the pool.*learn them again"):
+        row_scores.read(path, {"a": 3})
+    with pytest.raises(UserError, match="of source a, which has 0 rows"):
+        row_scores.read(path, {"b": 9})
+
+
+@pytest.mark.slow
+def test_scores_go_from_the_method_through_the_file_into_the_mixture(tiny, tmp_path):
+    """Weights are learnt on the first 20 of 30 rows a source; the mixture takes the best of these, and then the others."""
+    jobs.make_inputs(tiny, tmp_path)
+    method = {"kind": "rho_loss", "select": "rows", "steps": 3, "learning_rate": 1e-3, "per_source": 20, "ramp": 0}
+    method |= {"keep": 0.5, "reference_steps": 4, "reference_learning_rate": 3e-3, "reference_batch": 8}
+    settings = {"experiment": "sums", "method": "rho", "settings": method, "seed": 0, "sources": jobs.SOURCES}
+    settings |= {"max_length": 64, "lisa": None, "pool_rows": 20}
+    files = ("--model", f"{tmp_path}/base/provenance.json", "--train", f"{tmp_path}/train.parquet")
+    weights = ("--row-scores", f"{tmp_path}/row_scores.parquet")
+    out = ("--output", f"{tmp_path}/weights.json", "--trajectory", f"{tmp_path}/trajectory.parquet")
+    more = ("--validation", f"{tmp_path}/validation.parquet", *out, *weights)
+    jobs.run(["scripts/learn_weights.py", "--settings", json.dumps(settings), *files, *more])
+    table = pd.read_parquet(tmp_path / "row_scores.parquet")
+    assert {name: sorted(part["row"]) for name, part in table.groupby("source")} == {
+        name: list(range(20)) for name in jobs.SOURCES
+    }
+    learned = json.loads((tmp_path / "weights.json").read_text())
+    assert learned["cost"]["forward_tokens"] > learned["cost"]["backward_tokens"] > 0
+
+    settings = {"rows": 45, "seed": 0, "max_repeat": {}, "max_length": 64}
+    out = ("--output", f"{tmp_path}/drawn.parquet", "--manifest", f"{tmp_path}/drawn.json")
+    more = ("--weights", f"{tmp_path}/weights.json", *weights, *out)
+    jobs.run(["scripts/draw_mixture.py", "--settings", json.dumps(settings), *files, *more])
+    assert "row_scores" in json.loads((tmp_path / "drawn.json").read_text())["provenance"]["inputs"]
+    drawn = records.read(tmp_path / "drawn.parquet")
+    for name, count in allot(45, learned["weights"]).items():
+        best = table[table["source"] == name].sort_values("score", ascending=False)["row"].tolist()
+        taken = [record.row for record in drawn if record.source == name]
+        assert len(taken) == count and set(best[:count]) <= set(taken)
+        assert set(taken) - set(best) <= set(range(20, 30))

@@ -4,7 +4,6 @@ import copy
 import re
 import subprocess
 import sys
-from typing import get_args
 
 import pytest
 import yaml
@@ -12,11 +11,10 @@ import yaml
 from scalebio.config import Study
 from scalebio.config_methods import Method
 from scalebio.errors import UserError
-from scalebio.study import check_files, duplicate_keys, load_study
+from scalebio.study import check_files, duplicate_keys, load_study, members
 from scalebio.study_checks import RESULT_FOLDERS
 
-METHODS = get_args(get_args(Method)[0])
-KINDS = ", ".join(get_args(method.model_fields["kind"].annotation)[0] for method in METHODS)
+KINDS = ", ".join(kind.model_fields["kind"].annotation.__args__[0] for kind in members(Method))
 GOOD = """
 study: demo
 run: [first]
@@ -99,11 +97,7 @@ def test_a_good_study_loads():
             "scalbio",
             f"methods.scalebio.kind: expected one of {KINDS}; found 'scalbio'; did you mean `scalebio`?",
         ),
-        (
-            "methods.uniform",
-            {},
-            f"methods.uniform.kind: missing; expected one of {KINDS}",
-        ),
+        ("methods.uniform", {}, f"methods.uniform.kind: missing; expected one of {KINDS}"),
         (
             "experiments.first.leakage",
             "dropp",
@@ -240,6 +234,17 @@ def test_all_faults_come_at_once_and_none_twice():
     study["experiments"]["first"]["methods"] = ["unifrom"]
     found = faults(study)
     assert len(found) == 4 == len(set(found))
+
+
+def test_an_oracle_needs_a_planted_truth():
+    study = changed("methods.truth", {"kind": "oracle"})
+    study["experiments"]["first"]["methods"].append("truth")
+    load_study(study)
+    del study["experiments"]["first"]["expected"]
+    assert faults(study) == [
+        "experiments.first.expected: missing, and the oracle `truth` takes its weights from there; give the planted shares"
+        " of the sources, or take `truth` out of experiments.first.methods"
+    ]
 
 
 def test_offline_data_needs_a_stand_in_for_what_is_used_only(tmp_path):

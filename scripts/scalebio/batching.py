@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from scalebio.chat import Example
+from scalebio.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,26 @@ def pack(examples: list[Example], row_length: int) -> Packed:
     tokens = sum(len(example.ids) for example in examples)
     lengths = tuple(tuple(len(examples[i].ids) for i in row) for row in rows)
     return Packed(torch.from_numpy(ids), torch.from_numpy(positions), *flat, len(examples), tokens, lengths)
+
+
+def check_rows(
+    names: list[str], by_source: list[list[Example]], per_source: int, validation: list[Example] | None = None
+) -> None:
+    """Raise UserError, naming source or row, unless there is enough to draw from: `per_source` rows of each named source
+    and, where `validation` is given, one there, all with a response token.
+    """
+    for name, examples in zip(names, by_source, strict=True):
+        if len(examples) < per_source:
+            rows = "no training rows" if not examples else f"{len(examples)} training rows"
+            raise UserError(
+                f"Source {name} has {rows}; a step draws `per_source` = {per_source} of each source. Give it more rows or "
+                "lower `per_source`."
+            )
+    if validation is not None and not validation:
+        raise UserError("There are no validation rows; raise `validation_rows` of the reference.")
+    for example in [*(validation or []), *(example for examples in by_source for example in examples)]:
+        if not example.response.any():
+            raise UserError(f"{example.name or 'A row'} has no response token, so it has no loss. Remove it.")
 
 
 class Cycle:

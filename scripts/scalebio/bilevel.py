@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from scalebio import lisa, schedules
-from scalebio.batching import Cycle, FreshHeads, MixedDraws, StratifiedDraws, pack
+from scalebio.batching import Cycle, FreshHeads, MixedDraws, StratifiedDraws, check_rows, pack
 from scalebio.chat import Example
 from scalebio.config import Lisa
 from scalebio.config_methods import ScaleBiO
@@ -108,7 +108,8 @@ class Bilevel:
         self.settings, self.seed, self.lisa, self.validation = settings, seed, layers, validation
         self.semantics = semantics = resolve(settings.semantics, settings.differences)
         self.count = len(by_source)
-        self._check_rows(by_source, names or [f"number {i}" for i in range(self.count)])
+        needed = settings.per_source if semantics.draws == "stratified" else 1
+        check_rows(names or [f"number {i}" for i in range(self.count)], by_source, needed, validation)
         # The list an example stands in is its source, whatever it says itself.
         by_source = [
             [dataclasses.replace(example, source=i) for example in examples] for i, examples in enumerate(by_source)
@@ -139,21 +140,6 @@ class Bilevel:
             [self.logits], lr=settings.weight_learning_rate, weight_decay=semantics.weight_decay
         )
         self.done = 0
-
-    def _check_rows(self, by_source: list[list[Example]], names: list[str]) -> None:
-        needed = self.settings.per_source if self.semantics.draws == "stratified" else 1
-        for name, examples in zip(names, by_source, strict=True):
-            if len(examples) < needed:
-                rows = "no training rows" if not examples else f"{len(examples)} training rows"
-                raise UserError(
-                    f"Source {name} has {rows}; a step draws `per_source` = {needed} of each source. Give it more rows or "
-                    "lower `per_source`."
-                )
-        if not self.validation:
-            raise UserError("There are no validation rows; raise `validation_rows` of the reference.")
-        for example in [*self.validation, *(example for examples in by_source for example in examples)]:
-            if not example.response.any():
-                raise UserError(f"{example.name or 'A row'} has no response token, so it has no loss. Remove it.")
 
     def _draws(self, by_source: list[list[Example]]) -> StratifiedDraws | MixedDraws:
         rng, size = stream(self.seed, "training batches"), sum(map(len, by_source))

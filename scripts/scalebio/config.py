@@ -267,7 +267,7 @@ class Experiment(PoolSettings):
     evaluate: list[Literal["accuracy", "math", "mtbench"]] = Field([], description="evaluations besides test loss")
     pool_rows: PositiveInt | None = Field(None, description="rows per source used while learning weights; unset: all")
     expected: dict[Name, Share] | None = Field(
-        None, description="planted truth where it is known, drawn on the figures; never used in learning"
+        None, description="planted truth where it is known, drawn on the figures; no method sees it but `oracle`"
     )
 
 

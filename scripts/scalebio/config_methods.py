@@ -8,10 +8,26 @@ from scalebio import semantics
 from scalebio.schema import Count, Share, Strict
 
 
-class Uniform(Strict):
+class Fixed(Strict):
+    """A method that learns nothing: it loads no model, and its job asks for no GPU."""
+
+
+class Uniform(Fixed):
     """Every source counts the same."""
 
     kind: Literal["uniform"]
+
+
+class SizeProportional(Fixed):
+    """Every source counts by its rows in the pool, as if all were trained on together; `pool_rows` plays no part."""
+
+    kind: Literal["size_proportional"]
+
+
+class Oracle(Fixed):
+    """The planted truth, `expected` of the experiment: what a method could reach at best, where it is known."""
+
+    kind: Literal["oracle"]
 
 
 class ScaleBiO(Strict):
@@ -186,7 +202,54 @@ class ExactBilevel(Strict):
         return self
 
 
+class RhoLoss(Strict):
+    """RHO-LOSS (arXiv 2206.07137): rows whose loss is still high, but low for a model that knows the validation set."""
+
+    kind: Literal["rho_loss"]
+    select: Literal["source", "rows"] = Field(
+        "source",
+        description="`source`: weights are shares of the rows trained on, rows are drawn at random; `rows`: the same "
+        "weights, and the mixture takes the best-scored rows of each source first",
+    )
+    steps: PositiveInt = Field(description="optimiser steps of the current model, one large batch each")
+    learning_rate: PositiveFloat = Field(description="peak AdamW learning rate of the current model")
+    per_source: PositiveInt = Field(32, description="rows of each source in a large batch")
+    keep: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.1, description="share of a large batch that is trained on, that with the highest reducible loss; as published"
+    )
+    ramp: Count = Field(20, description="steps over which the learning rate of either model rises")
+    reference_steps: PositiveInt = Field(description="optimiser steps of the reference model on the validation set")
+    reference_learning_rate: PositiveFloat = Field(description="peak AdamW learning rate of the reference model")
+    reference_batch: PositiveInt = Field(18, description="validation examples per step of the reference model")
+
+
+class DoReMi(Strict):
+    """DoReMi (arXiv 2305.10429): group DRO on excess loss over a reference model; it sees no validation set."""
+
+    kind: Literal["doremi"]
+    steps: PositiveInt = Field(description="optimiser steps of the reference model, and again of the proxy")
+    learning_rate: PositiveFloat = Field(description="peak AdamW learning rate of both models")
+    per_source: PositiveInt = Field(6, description="training examples per source and step")
+    ramp: Count = Field(20, description="steps over which the learning rate of either model rises")
+    step_size: PositiveFloat = Field(
+        1.0, description="η of the exponentiated-gradient step of the weights, as published"
+    )
+    smoothing: Share = Field(
+        1e-3, description="c, the share of uniform mixed into the weights at each step, as published"
+    )
+
+
 Method = Annotated[
-    Uniform | ScaleBiO | GradientMatching | GradientAlignment | Less | RegMix | ExactBilevel,
+    Uniform
+    | SizeProportional
+    | Oracle
+    | ScaleBiO
+    | GradientMatching
+    | GradientAlignment
+    | Less
+    | RegMix
+    | ExactBilevel
+    | RhoLoss
+    | DoReMi,
     Field(discriminator="kind"),
 ]

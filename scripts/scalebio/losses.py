@@ -43,6 +43,14 @@ class ResponseLoss(torch.nn.Module):
 
         `coefficients` and the losses have shape [examples].
         """
+        objective, tokens = self.by_token(batch, coefficients)
+        return objective, group_means(tokens, batch.samples, batch.examples)
+
+    def by_token(self, batch: Packed, coefficients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Σ c_i l_i as `forward`, and the loss of each response token, detached, in the order of `batch.targets`.
+
+        Not to be called on a module that is split over processes: its layers are gathered for `forward` only.
+        """
         # A model may have been moved since; a GPU's attention kernels want few and large calls.
         if self.by_example and batch.input_ids.device.type == "cpu":
             row = example_attention.one_row(batch)
@@ -61,7 +69,7 @@ class ResponseLoss(torch.nn.Module):
                 shares = (coefficients / sizes)[batch.samples]
                 if in_place and head.weight.grad is None:
                     head.weight.grad = torch.zeros_like(head.weight)
-                objective, tokens = linear_cross_entropy(
+                return linear_cross_entropy(
                     hidden,
                     head.weight,
                     batch.targets,
@@ -69,7 +77,6 @@ class ResponseLoss(torch.nn.Module):
                     getattr(head, "bias", None),
                     weight_gradient=head.weight.grad if in_place else None,
                 )
-                return objective, group_means(tokens, batch.samples, batch.examples)
             logits = head(hidden)
         else:
             logits = self.model(**inputs, use_cache=False).logits.flatten(0, 1)[predictors]
@@ -77,7 +84,7 @@ class ResponseLoss(torch.nn.Module):
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         tokens = F.cross_entropy(logits, batch.targets, reduction="none")
         losses = group_means(tokens, batch.samples, batch.examples)
-        return coefficients.to(losses.dtype) @ losses, losses.detach()
+        return coefficients.to(losses.dtype) @ losses, tokens.detach()
 
 
 def _refuse_leaks(model: torch.nn.Module) -> None:

@@ -2,6 +2,9 @@
 
 A weight is a probability per source, not per row, so a source's size plays no part; a source that is too small is
 repeated, evenly, and the repeats are recorded (and refused above the source's `max_repeat`).
+
+Which rows of a source: at random, or where the method scored single rows the best of them first, then in random order
+those without a score (of which nothing is known), and only then any row again.
 """
 
 import math
@@ -14,10 +17,16 @@ from scalebio.streams import stream
 
 
 def draw(
-    weights: dict[str, float], available: dict[str, int], rows: int, seed: int, max_repeat: dict[str, int | None]
+    weights: dict[str, float],
+    available: dict[str, int],
+    rows: int,
+    seed: int,
+    max_repeat: dict[str, int | None],
+    scores: dict[str, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
     """Row indices to take from each source; whole passes over a source before any row comes again.
 
+    `scores` has one number per row of a source, higher is better, NaN for none; equal ones come in random order.
     Raises UserError if a source would be repeated more often than its `max_repeat`.
     """
     chosen = {}
@@ -31,6 +40,9 @@ def draw(
             )
         rng = stream(seed, "mixture", name)
         passes = [rng.permutation(available[name]) for _ in range(repeats)]
+        if scores:
+            # numpy sorts NaN to the end; a stable sort leaves equal scores in the order of the permutation.
+            passes = [order[np.argsort(-scores[name][order], kind="stable")] for order in passes]
         chosen[name] = np.concatenate(passes)[:count] if passes else np.empty(0, dtype=np.int64)
     return chosen
 

@@ -95,15 +95,15 @@ def read(path: str | Path) -> list[Record]:
     return [Record(**row) for row in table.to_pylist()]
 
 
-def group_by_source(records: Iterable[Record], sources: list[str], limit: int | None = None) -> dict[str, list[Record]]:
-    """Rows of each named source in their order, at most the first `limit`. Raises UserError for a source without rows."""
+def group_by_source(records: Iterable[Record], sources: list[str]) -> dict[str, list[Record]]:
+    """Rows of each named source in their order. Raises UserError for a source without rows."""
     groups = {source: [] for source in sources}
     for record in records:
         if record.source in groups:
             groups[record.source].append(record)
     if missing := [source for source, rows in groups.items() if not rows]:
         raise UserError(f"no rows of source {', '.join(missing)} in the pool; build the pool again.")
-    return {source: rows[:limit] for source, rows in groups.items()}
+    return groups
 
 
 def sha256(records: Iterable[Record]) -> str:

@@ -150,6 +150,7 @@ def _experiments(config: dict) -> Iterator[str]:
             needs = "`accuracy` needs test rows from a generator, which can check answers"
             yield f"{path}.evaluate: {needs}; reference `{reference_name}` has none"
         yield from _expected(path, experiment)
+        yield from _oracle(path, experiment, _section(config, "methods"))
 
 
 def _expected(path: str, experiment: dict) -> Iterator[str]:
@@ -160,6 +161,15 @@ def _expected(path: str, experiment: dict) -> Iterator[str]:
     numbers = [value for value in expected.values() if isinstance(value, (int, float))]
     if expected and len(numbers) == len(expected) and abs(sum(numbers) - 1) > 1e-6:
         yield f"{path}.expected: expected shares that sum to 1; found a sum of {sum(numbers):.6g}"
+
+
+def _oracle(path: str, experiment: dict, methods: dict[str, dict]) -> Iterator[str]:
+    for name in _names(experiment.get("methods")):
+        if methods.get(name, {}).get("kind") == "oracle" and not _names(experiment.get("expected")):
+            yield (
+                f"{path}.expected: missing, and the oracle `{name}` takes its weights from there; give the planted shares "
+                f"of the sources, or take `{name}` out of {path}.methods"
+            )
 
 
 def _run(config: dict) -> Iterator[str]:

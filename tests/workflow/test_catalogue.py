@@ -148,3 +148,24 @@ def test_the_site_and_the_hardware_reach_the_jobs(clone, tmp_path):
     pool = dict(part.split("=", 1) for part in jobs["build_pool"].split(", "))
     assert pool["slurm_partition"] == "short" and pool["slurm_account"] == "physics" and "gpu" not in pool
     assert "slurm_partition=h100" in jobs["evaluate"] and "gpu=1" in jobs["evaluate"]
+
+
+@pytest.mark.slow
+def test_only_the_oracle_is_told_the_planted_truth_and_what_learns_nothing_asks_for_no_gpu(clone):
+    hardware = {"gpus": 2, "processes": 2}
+
+    def change(study):
+        study["methods"] |= {"truth": {"kind": "oracle"}, "by_size": {"kind": "size_proportional"}}
+        study["experiments"]["sums"]["methods"] += ["truth", "by_size"]
+        study["models"]["tiny"]["hardware"] = hardware
+
+    clone.edit_study(change)
+    shown = clone.run("-n", "-p")
+    jobs = re.findall(r"^rule learn_weights:\n(?:    .*\n)*\n?(?:.*\n)*?.*learn_weights\.py.*\n", shown, re.MULTILINE)
+    found = {re.search(r"method=(\w+)", job)[1]: ('"expected"' in job, "gpu=2" in job) for job in jobs}
+    assert found == {
+        "uniform": (False, False),
+        "scalebio": (False, True),
+        "truth": (True, False),
+        "by_size": (False, False),
+    }

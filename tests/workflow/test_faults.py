@@ -51,8 +51,8 @@ def test_every_fault_of_a_study_is_listed_at_once(clone):
         "models.tiny.max_lenght: unknown key; did you mean `max_length`?",
         "finetuning.rows: expected a valid integer",
         "found 'many'",
-        "methods.scalebio.kind: expected one of uniform, scalebio, ",
-        "; found 'scalebo'; did you mean `scalebio`?",
+        "methods.scalebio.kind: expected one of uniform, ",
+        "found 'scalebo'; did you mean `scalebio`?",
         "experiments.sums.sources: there is no `dats` under `sources`; did you mean `dates`?",
         "sources.brought.file: there is no file data/bought.jsonl",
     ):

@@ -68,7 +68,9 @@ def job_of(snakemake: subprocess.Popen) -> psutil.Process:
 def nothing_half_written(clone: Clone) -> None:
     run = clone.path / SCALEBIO
     names = {path.name for path in run.iterdir()}
-    assert not names & {"weights.json", "trajectory.parquet"} and not [name for name in names if ".part" in name]
+    assert not names & {"weights.json", "trajectory.parquet", "row_scores.parquet"} and not [
+        name for name in names if ".part" in name
+    ]
 
 
 def goes_on(clone: Clone, finished: Clone) -> None:

@@ -42,10 +42,10 @@ PROVENANCE = {
 def test_every_promised_file_exists_and_is_not_empty(finished):
     sources = [f"results/small/sources/{name}.{kind}" for name in SOURCES for kind in ("parquet", "json")]
     pool = [f"results/small/sums/pool/{name}" for name in ("train.parquet", "validation.parquet", "pool.json")]
-    run = ["weights.json", "trajectory.parquet", "mixture.parquet", "mixture.json", "training.parquet", "metrics.json"]
-    run += [f"model/{name}" for name in MODEL] + [
-        f"math/{name}" for name in ("answers.jsonl", "graded.jsonl", "scores.csv")
-    ]
+    run = ["weights.json", "trajectory.parquet", "row_scores.parquet", "mixture.parquet", "mixture.json"]
+    run += ["training.parquet", "metrics.json"]
+    run += [f"model/{name}" for name in MODEL]
+    run += [f"math/{name}" for name in ("answers.jsonl", "graded.jsonl", "scores.csv")]
     expected = [*sources, *pool, "results/small/sums/pool/test.parquet"]
     expected += [f"results/small/sums/tiny/base/{name}" for name in MODEL]
     expected += ["results/small/sums/math/differences.csv"]

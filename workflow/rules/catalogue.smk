@@ -28,7 +28,6 @@ ABOUT_TABLES = {
     "mtbench_repeats": "Scores after each repeat of the judge, with what the judge alone adds",
     "costs": "Time and memory by stage, as measured",
 }
-LEARNS = {name for name, method in STUDY.methods.items() if method.kind != "uniform"}
 
 
 def learning(*experiments):
@@ -64,9 +63,9 @@ def judged_runs(experiment):
 
 
 def baseline(experiment):
-    """The method that the others are compared with: the first that learns nothing, else the first there is."""
+    """The method that the others are compared with: the first that is uniform, else the first there is."""
     methods = STUDY.experiments[experiment].methods
-    return next((name for name in methods if name not in LEARNS), methods[0])
+    return next((name for name in methods if STUDY.methods[name].kind == "uniform"), methods[0])
 
 
 def table_experiments(name):
@@ -162,7 +161,7 @@ def figure_list():
         "stage": "finetuning",
         "about": "Training and validation loss over the steps of fine-tuning",
     }
-    if learning():
+    if any(STUDY.methods[run["method"]].kind == "scalebio" for run in runs()):
         figures["reweighting_curves"] = {
             "draw": "training_curves",
             "caption": "reweighting_curves",

@@ -9,6 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from scalebio.config import Model
+from scalebio.config_methods import Fixed
 from scalebio.dependencies import code_files
 from scalebio.errors import UserError
 from scalebio.study import check_files, load_study
@@ -31,6 +32,7 @@ RESULTS = f"results/{STUDY.study}"
 LOGS = f"logs/{STUDY.study}"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 RUN = "{experiment}/{model}/{method}/seed{seed}"
+LEARNS = {name for name, method in STUDY.methods.items() if not isinstance(method, Fixed)}
 
 
 def one_of(names):

@@ -45,7 +45,7 @@ def hardware_for(stage):
 
     def hardware(wildcards, attempt=1):
         checkpoints = f"{RESULTS}/{RUN}/checkpoints/{stage}".format(**wildcards)
-        idle = stage == "learn_weights" and STUDY.methods[wildcards.method].kind == "uniform"
+        idle = stage == "learn_weights" and wildcards.method not in LEARNS
         ends_at_once = attempt > 1 and crash_notes.path(checkpoints).exists()
         return Hardware() if idle or ends_at_once else model_of(wildcards).hardware
 

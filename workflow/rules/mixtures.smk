@@ -1,5 +1,5 @@
 # mixtures: weights → the rows the final model is trained on, and how close they come to what was asked.
-# in: <run>/weights.json, pool   out: <run>/mixture.parquet, <run>/mixture.json
+# in: <run>/weights.json, <run>/row_scores.parquet, pool   out: <run>/mixture.parquet, <run>/mixture.json
 
 
 rule draw_mixture:
@@ -7,6 +7,7 @@ rule draw_mixture:
     input:
         code=code("draw_mixture.py"),
         weights=f"{RESULTS}/{RUN}/weights.json",
+        row_scores=f"{RESULTS}/{RUN}/row_scores.parquet",
         train=f"{RESULTS}/{{experiment}}/pool/train.parquet",
         validation=appended_validation,
         model=base_model,
@@ -34,5 +35,5 @@ rule draw_mixture:
         ),
     shell:
         "{params.launch:q} {input.code[0]} --settings {params.settings:q} --weights {input.weights:q} "
-        "--train {input.train:q} {params.validation} --model {input.model:q} "
+        "--row-scores {input.row_scores:q} --train {input.train:q} {params.validation} --model {input.model:q} "
         "--output {output.mixture:q} --manifest {output.manifest:q} 2>&1 | tee -i {log:q}"

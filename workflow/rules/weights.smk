@@ -1,8 +1,14 @@
 # weights: base model and pool → one weight per source, by one method and seed.
-# in: base model, pool   out: <run>/weights.json, <run>/trajectory.parquet
+# in: base model, pool   out: <run>/weights.json, <run>/trajectory.parquet, <run>/row_scores.parquet
 
 
 LEARNING_HARDWARE = hardware_for("learn_weights")
+
+
+def planted_truth(wildcards):
+    """The setting `expected`, for the oracle alone, so that no other job depends on it."""
+    oracle = STUDY.methods[wildcards.method].kind == "oracle"
+    return {"expected": experiment_of(wildcards).expected} if oracle else {}
 
 
 rule learn_weights:
@@ -15,6 +21,7 @@ rule learn_weights:
     output:
         weights=f"{RESULTS}/{RUN}/weights.json",
         trajectory=f"{RESULTS}/{RUN}/trajectory.parquet",
+        row_scores=f"{RESULTS}/{RUN}/row_scores.parquet",
     log:
         f"{LOGS}/learn_weights/{RUN}.log",
     benchmark:
@@ -38,9 +45,11 @@ rule learn_weights:
             pool_rows=experiment_of(w).pool_rows,
             max_length=model_of(w).max_length,
             **model_of(w).what_trains(),
+            **planted_truth(w),
         ),
     shell:
         "{params.launch} {input.code[0]} {params.sharing} --settings {params.settings:q} --model {input.model:q} "
         "--train {input.train:q} --validation {input.validation:q} "
-        "--output {output.weights:q} --trajectory {output.trajectory:q} --checkpoints {params.checkpoints:q} "
+        "--output {output.weights:q} --trajectory {output.trajectory:q} --row-scores {output.row_scores:q} "
+        "--checkpoints {params.checkpoints:q} "
         "{params.time_limit} --attempt {resources.attempt} 2>&1 | tee -i {log:q}"

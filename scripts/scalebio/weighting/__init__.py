@@ -17,7 +17,9 @@ class Problem:
     """What every method may use. Model and examples are loaded on first use, since not every method needs them.
 
     `sources`: names in a fixed order; `by_source`: encoded training examples per
-    source; `validation`: encoded validation examples; `row_length`: tokens; left out, `parallel` is this process alone and
+    source; `validation`: encoded validation examples; `row_length`: tokens;
+    `sizes`: rows of each source in the whole pool, of which `by_source` may hold only the first `pool_rows`;
+    `expected`: planted shares by source, given to the oracle alone; left out, `parallel` is this process alone and
     `checkpoints` keeps none. What trains: the adapters of a model that is loaded with some (`lora.trainable`), else the
     layers that LISA draws by `layers`, else all.
     """
@@ -28,6 +30,8 @@ class Problem:
     load_validation: Callable[[], list]
     row_length: int
     layers: object | None = None
+    sizes: list[int] | None = None
+    expected: dict[str, float] | None = None
     load_parallel: Callable[[], object] | None = None
     load_checkpoints: Callable[[object], object] | None = None
     progress: Callable[..., None] = lambda done, total, text, tokens=0: None
@@ -89,8 +93,8 @@ class Outcome:
 
     `trajectory`: rows {step, source or None, quantity, value}; `extra`: further vectors and numbers for weights.json;
     `spent`: all that the method did to reach them, its reference and proxy models included, but no check afterwards.
-    `row_scores`: one score per row of `problem.by_source`, per source in order; higher is better; None: rows are drawn at
-    random within a source.
+    `row_scores`: one score per row of `problem.by_source`, per source in order; higher is better, NaN where a row was not
+    looked at; None: rows are drawn at random within a source.
     """
 
     weights: np.ndarray
@@ -124,6 +128,10 @@ def learn(problem: Problem, settings, seed: int) -> Outcome:
     match settings.kind:
         case "uniform":
             from scalebio.weighting import uniform as method
+        case "size_proportional":
+            from scalebio.weighting import size_proportional as method
+        case "oracle":
+            from scalebio.weighting import oracle as method
         case "scalebio":
             from scalebio.weighting import scalebio as method
         case "gradient_matching":
@@ -136,4 +144,8 @@ def learn(problem: Problem, settings, seed: int) -> Outcome:
             from scalebio.weighting import regmix as method
         case "exact_bilevel":
             from scalebio.weighting import exact_bilevel as method
+        case "rho_loss":
+            from scalebio.weighting import rho_loss as method
+        case "doremi":
+            from scalebio.weighting import doremi as method
     return method.learn(problem, settings, seed)
