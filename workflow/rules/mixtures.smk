@@ -25,7 +25,7 @@ rule draw_mixture:
     params:
         launch=launcher,
         settings=lambda w: as_json(
-            rows=STUDY.finetuning.rows,
+            rows=experiment_of(w).mixture_rows or STUDY.finetuning.rows,
             seed=int(w.seed),
             max_repeat={name: STUDY.sources[name].max_repeat for name in experiment_of(w).sources},
             max_length=model_of(w).max_length,
