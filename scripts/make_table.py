@@ -2,7 +2,8 @@
 
     make_table.py NAME --settings JSON --csv OUT.csv --markdown OUT.md
 
-NAME: trajectories, weights, test_loss, training_curves, mtbench, mtbench_differences, mtbench_repeats, mixtures, costs.
+NAME: trajectories, weights, test_loss, training_curves, mtbench, mtbench_differences, mtbench_repeats, mixtures,
+transfer, costs.
 
 Settings:
     {"runs": [{"experiment": "denoising", "method": "scalebio", "seed": 0, "trajectory": PATH, "weights": PATH,
@@ -11,12 +12,14 @@ Settings:
                                    "expected": {SOURCE: SHARE} | null,
                                    "runs": [{"model_id": NAME, "method": "scalebio", "seed": 0}, ...],
                                    "scores": PATH, "differences": PATH, "judgments": PATH}},
+     "pairs": [{"from": EXPERIMENT, "model": NAME, "for_model": NAME, "methods": [...], "own": EXPERIMENT | null,
+                "transferred": EXPERIMENT | null}, ...],
      "stages": [{"stage": "weights", "path": BENCHMARK}, ...]}
 
 A run needs only the paths that the table reads (trajectories: trajectory and weights; weights: weights; test_loss: metrics;
-training_curves: training and trajectory; mixtures: mixture); a run without one is left out, and further keys are ignored.
+training_curves: training and trajectory; mixtures: mixture; transfer: weights and metrics); a run without one is left out, and further keys are ignored.
 `experiments` serves weights (what was planted) and the tables of judged answers, which have one file an experiment:
-mtbench reads its scores, mtbench_differences its differences, mtbench_repeats its judgments. `stages` serves costs only.
+mtbench reads its scores, mtbench_differences its differences, mtbench_repeats its judgments. `pairs` serves transfer, `stages` costs only.
 """
 
 from scalebio import cli

@@ -7,7 +7,7 @@ import pandas as pd
 
 from scalebio.errors import UserError
 from scalebio.files import read_json
-from scalebio.tables import judged, runs, tidy
+from scalebio.tables import judged, runs, tidy, transfer
 from scalebio.tables.runs import Run
 
 
@@ -71,6 +71,7 @@ LOADERS: dict[str, dict[str, Callable]] = {
     "training_curves": {"training": load_training, "trajectory": load_trajectory},
     **judged.LOADERS,
     "mixtures": {"mixture": load_mixture},
+    "transfer": {"weights": load_weights, "metrics": load_metrics},
     "costs": {},
 }
 
@@ -116,6 +117,8 @@ def build(name: str, settings: dict) -> pd.DataFrame:
         frame = runs.weights(found["weights"], settings.get("experiments", {}))
     elif name == "trajectories":
         frame = runs.trajectories(found["trajectory"], found["weights"])
+    elif name == "transfer":
+        frame = transfer.table(found["weights"], found["metrics"], settings["pairs"])
     elif name == "training_curves":
         frame = runs.training_curves(found["training"], found["trajectory"])
     else:

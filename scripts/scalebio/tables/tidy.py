@@ -23,6 +23,8 @@ TEXT = {"experiment", "method", "source", "split", "stage", "category", "turn", 
     "baseline",
     "judge_note",
     "prompts_sha256",
+    "for_model",
+    "cannot_say",
 }
 
 
