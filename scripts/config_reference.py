@@ -64,7 +64,8 @@ the messages; roles `system`, `user`, `assistant` |
 the same; also with `items` for `conversations`; `human` and `user`, `gpt` and `assistant`, `system` |
 | `alpaca` | `{"instruction": "Add.", "input": "1 + 1", "output": "2"}` | \
 user: instruction, an empty line, input (may be missing or empty); assistant: output |
-| `prompt_response` | `{"prompt": "Hi", "response": "Hello."}` | user: prompt; assistant: response |
+| `prompt_response` | `{"prompt": "Hi", "response": "Hello."}` | user: prompt; assistant: response; also with `question` \
+and `answer`, `problem` and `solution` |
 | `text` | `{"text": "Once upon a time"}` | one assistant message with nothing before it |
 
 Other keys are ignored. Blank user and system messages are left out. A row without an answer, or with a blank one, is

@@ -38,6 +38,10 @@ def main() -> None:
         model, tokenizer = base_models.from_hub(spec.hub)
         origin = {"hub": spec.hub.id, "revision": spec.hub.revision, "commit": model.config._commit_hash}
 
+    if spec.chat_template:
+        base_models.set_template(tokenizer, spec.chat_template, "its model's `chat_template`")
+        inputs["chat_template"] = spec.chat_template
+
     with replacing(folder) as temporary:
         temporary.mkdir()
         base_models.save(model, tokenizer, temporary)

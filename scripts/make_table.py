@@ -3,7 +3,7 @@
     make_table.py NAME --settings JSON --csv OUT.csv --markdown OUT.md
 
 NAME: trajectories, weights, test_loss, training_curves, math, math_differences, mtbench, mtbench_differences,
-mtbench_repeats, mixtures, costs.
+mtbench_repeats, mixtures, transfer, costs.
 
 Settings:
     {"runs": [{"experiment": "denoising", "method": "scalebio", "seed": 0, "trajectory": PATH, "weights": PATH,
@@ -13,13 +13,16 @@ Settings:
                                    "runs": [{"model_id": NAME, "method": "scalebio", "seed": 0}, ...],
                                    "scores": PATH, "differences": PATH, "judgments": PATH,
                                    "math_differences": PATH}},
+     "pairs": [{"from": EXPERIMENT, "model": NAME, "for_model": NAME, "methods": [...], "own": EXPERIMENT | null,
+                "transferred": EXPERIMENT | null}, ...],
      "stages": [{"stage": "weights", "path": BENCHMARK}, ...]}
 
 A run needs only the paths that the table reads (trajectories: trajectory and weights; weights: weights; test_loss: metrics;
-training_curves: training and trajectory; mixtures: mixture; math: math); a run without one is left out, and further keys are ignored.
+training_curves: training and trajectory; mixtures: mixture; math: math; transfer: weights and metrics); a run without one is
+left out, and further keys are ignored.
 `experiments` serves weights (what was planted) and the tables of which an experiment has one file:
 mtbench reads its scores, mtbench_differences its differences, mtbench_repeats its judgments, math_differences its
-math_differences. `stages` serves costs only.
+math_differences. `pairs` serves transfer, `stages` costs only.
 """
 
 from scalebio import cli

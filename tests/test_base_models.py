@@ -1,5 +1,8 @@
 """Base models: made, saved and read back to the bit, and only from formats that run no foreign code."""
 
+import copy
+import hashlib
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +13,10 @@ from families import FAMILIES, random_model
 
 import scalebio
 from scalebio import base_models
+from scalebio.chat import encode
 from scalebio.config import Scratch
 from scalebio.errors import UserError
+from scalebio.origins import Hub
 
 TEXTS = ["Calculate 12 + 7.", "Wie heißt der fünfte Monat? Mai.", "Сколько букв в слове яблоко?"]
 SPEC = Scratch(hidden_size=32, intermediate_size=48, layers=2, heads=4, vocabulary=330)
@@ -147,3 +152,43 @@ def test_a_folder_without_a_model_is_refused(tmp_path):
 
 def test_the_device_is_one_that_is_there():
     assert base_models.device().type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def test_a_gated_model_that_cannot_be_loaded_says_so(tmp_path):
+    hub = {"id": str(tmp_path), "revision": "unverified", "gated": True}
+    with pytest.raises(UserError, match=r"could not be loaded(.|\n)*is gated, and .*HF_TOKEN"):
+        base_models.from_hub(Hub.model_validate(hub))
+
+
+def test_the_template_for_base_models_covers_answers_whatever_the_tokenizer_marks(made, root):
+    tokenizer = copy.deepcopy(made[1])
+    base_models.set_template(tokenizer, root / "config/templates/human_assistant.jinja", "chat_template")
+    turns = [("system", "Be brief."), ("user", "Hi"), ("assistant", "Hello."), ("user", "Why?"), ("assistant", "So.")]
+    turns = [{"role": role, "content": text} for role, text in turns]
+    for mark in (None, "<pad>"):
+        tokenizer.bos_token = mark
+        example = encode(turns, tokenizer, 256)
+        assert tokenizer.decode(example.ids[example.response]) == "Hello.<end>So.<end>"
+        asked = tokenizer.decode(encode(turns[:3], tokenizer, 256).ids)
+        expected = "###System:\nBe brief.\n\n###Human:\nHi\n\n###Assistant:\nHello.<end>\n"
+        assert asked == (mark or "") + expected
+    with pytest.raises(UserError, match="cannot read nowhere.jinja"):
+        base_models.set_template(tokenizer, "nowhere.jinja")
+
+
+@pytest.mark.slow
+def test_a_fetched_model_keeps_the_template_it_was_given(made, root, tmp_path):
+    base_models.save(*made, tmp_path / "model")
+    template = str(root / "config/templates/human_assistant.jinja")
+    settings = {"name": "m", "offline": False}
+    settings["model"] = {"path": str(tmp_path / "model"), "max_length": 64, "chat_template": template}
+    command = [sys.executable, root / "scripts/fetch_model.py", "--settings", json.dumps(settings)]
+    done = subprocess.run(
+        [*command, "--output", tmp_path / "out/provenance.json"], capture_output=True, text=True, cwd=root
+    )
+    assert done.returncode == 0, done.stderr
+    text = Path(template).read_text()
+    assert base_models.load_tokenizer(tmp_path / "out").chat_template == text
+    provenance = json.loads((tmp_path / "out/provenance.json").read_text())["provenance"]
+    assert provenance["chat_template_sha256"] == hashlib.sha256(text.encode()).hexdigest()
+    assert provenance["inputs"]["chat_template"]["path"] == template

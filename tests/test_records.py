@@ -17,6 +17,8 @@ DIALOGUE = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": 
 ROWS = {
     "alpaca": {"instruction": "Hi", "input": "", "output": "Hello.", "text": "ignored"},
     "prompt_response": {"prompt": "Hi", "response": "Hello."},
+    "prompt_response problem": {"problem": "Hi", "solution": "Hello.", "level": "ignored"},
+    "prompt_response question": {"question": "Hi", "answer": "Hello."},
     "sharegpt": {"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello."}]},
     "sharegpt items": {"items": [{"from": "user", "value": "Hi"}, {"from": "assistant", "value": "Hello."}]},
     "chat": {"messages": DIALOGUE, "prompt": "ignored", "response": "ignored"},
@@ -51,6 +53,21 @@ def test_plain_text_is_one_assistant_message_and_blank_system_messages_go(tmp_pa
     assert found[0].messages == [{"role": "assistant", "content": "Once."}] and found[0].prompt == ""
     rows = [{"messages": [{"role": "system", "content": " "}, *DIALOGUE]}]
     assert records.read_file(write_lines(tmp_path / "c.jsonl", rows), "s")[0][0].messages == DIALOGUE
+
+
+def test_turns_alternate_from_the_user_on():
+    def alternates(roles):
+        return Record([{"role": role, "content": "x"} for role in roles.split()], "s", 0).alternates
+
+    for roles in ("user assistant", "system user assistant user assistant", "user assistant user"):
+        assert alternates(roles)
+    for roles in ("assistant", "assistant user assistant", "user user assistant", "system", "user system assistant"):
+        assert not alternates(roles)
+
+
+def test_prompt_bytes_are_those_before_the_first_answer():
+    said = [("system", "ab"), ("user", "ü"), ("assistant", "long answer"), ("user", "not counted")]
+    assert Record([{"role": role, "content": text} for role, text in said], "s", 0).prompt_bytes == 2 + 2
 
 
 def test_every_container_and_compression_gives_the_same_rows(tmp_path):

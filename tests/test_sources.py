@@ -11,6 +11,7 @@ import pytest
 from scalebio import records, sources
 from scalebio.config import Source
 from scalebio.errors import UserError
+from scalebio.gates import way_in
 from scalebio.streams import stream
 
 
@@ -118,6 +119,21 @@ def test_long_rows_are_left_out_and_counted(rows_file):
         load("s", rows_file, max_characters=3)
 
 
+def test_long_prompts_and_conversations_out_of_turn_are_left_out_and_counted(tmp_path):
+    talks = [["human", "gpt"], ["gpt", "human", "gpt"], ["human", "gpt", "human", "gpt"]]
+    rows = [{"items": [{"from": role, "value": "é" * 3} for role in roles]} for roles in talks]
+    rows[0]["items"][0]["value"] = "é" * 4
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    kept, manifest = load("s", tmp_path / "a.jsonl", drop_irregular=True, max_prompt_bytes=6)
+    assert [record.row for record in kept] == [2]
+    assert (manifest["dropped_irregular"], manifest["dropped_long"]) == (1, 1)
+    with pytest.raises(UserError, match="no row has at most max_prompt_bytes = 5; the shortest has 6"):
+        load("s", tmp_path / "a.jsonl", drop_irregular=True, max_prompt_bytes=5)
+    (tmp_path / "a.jsonl").write_text(json.dumps(rows[1]))
+    with pytest.raises(UserError, match="`drop_irregular` leaves nothing"):
+        load("s", tmp_path / "a.jsonl", drop_irregular=True)
+
+
 def test_an_empty_source_and_an_empty_part_are_refused(tmp_path, rows_file):
     (tmp_path / "empty.json").write_text("[]")
     with pytest.raises(UserError, match="no rows"):
@@ -172,6 +188,18 @@ def test_a_hub_data_set_that_cannot_be_loaded_says_how_to_go_on(root, tmp_path):
     assert failed.returncode == 2, failed.stderr
     assert "could not load `owner/no-such-data-set`" in failed.stderr and "offline_data" in failed.stderr
     assert not (tmp_path / "out.parquet").exists()
+
+
+def test_a_gated_repository_says_what_its_owner_wants(monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "token"))
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    hub = {"id": "owner/rows", "revision": "unverified"}
+    assert way_in(Source.model_validate({"hub": hub}).hub) == ""
+    gated = Source.model_validate({"hub": hub | {"gated": True}}).hub
+    assert "`owner/rows` is gated, and there is no token here: accept its conditions" in way_in(gated)
+    monkeypatch.setenv("HF_TOKEN", "hf_a")
+    assert "the account of the token here may lack that" in way_in(gated)
 
 
 @pytest.mark.slow

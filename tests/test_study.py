@@ -220,11 +220,67 @@ def test_a_good_study_loads():
             "sources.rest.part.of: 3, but sources.remote takes a part of the same rows with 2;"
             " the parts would overlap, so make them agree",
         ),
+        (
+            "models.tiny",
+            {"path": ".", "max_length": 64, "chat_template": "no.jinja"},
+            "models.tiny.chat_template: there is no file no.jinja (looked in {here})",
+        ),
+        (
+            "experiments.first.mixture_rows",
+            1,
+            "experiments.first.mixture_rows: mixture_rows × finetuning.epochs = 1, fewer than finetuning.batch = 2, so not one"
+            " step could be made; raise it or lower the batch",
+        ),
     ],
 )
 def test_one_fault_gives_one_line(path, value, fault, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert fault.format(here=tmp_path) in faults(changed(path, value))
+
+
+@pytest.mark.parametrize(
+    "change, fault",
+    [
+        ({"weights_from": "second"}, "second.weights_from: an experiment cannot take its weights from itself;"),
+        (
+            {"weights_from": "frist"},
+            "second.weights_from: there is no `frist` under `experiments`; did you mean `first`?",
+        ),
+        (
+            {"sources": ["clean", "remote"]},
+            "second.weights_from: weights belong to sources, and `noisy`, `remote` stand in only one of `second` and `first`",
+        ),
+        (
+            {"methods": ["scalebio", "other"]},
+            "second.methods: `other` is not among those of `first`, where its weights",
+        ),
+        ({"seeds": [1, 2]}, "second.seeds: `2` is not among those of `first`, where its weights come from"),
+    ],
+)
+def test_weights_are_taken_from_an_experiment_that_learns_them_on_the_same_sources(change, fault):
+    study = changed("experiments.second", {"weights_from": "first"})
+    first = {key: value for key, value in study["experiments"]["first"].items() if key != "expected"}
+    study["experiments"]["second"] = first | {"model": "real", "weights_from": "first", "evaluate": []}
+    study["methods"]["other"] = study["methods"]["scalebio"]
+    load_study(study)
+    study["experiments"]["second"] |= change
+    found = faults(study)
+    assert len(found) == 1 and found[0].startswith(f"experiments.{fault}"), found
+
+
+def test_weights_are_not_taken_from_where_nothing_learns_them():
+    study = changed("run", ["second"])
+    first = study["experiments"]["first"]
+    study["experiments"]["second"] = first | {"weights_from": "first"}
+    assert faults(study) == [
+        "experiments.second.weights_from: `first` is not in `run`, so nothing would learn its weights; add it there"
+    ]
+    study["run"] = ["first", "second", "third"]
+    study["experiments"]["third"] = first | {"weights_from": "second"}
+    assert faults(study) == [
+        "experiments.third.weights_from: `second` learns no weights either, it takes those of `first`; name the one that "
+        "learns"
+    ]
 
 
 def test_all_faults_come_at_once_and_none_twice():

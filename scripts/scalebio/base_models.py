@@ -15,6 +15,7 @@ from transformers.utils.logging import disable_progress_bar
 from scalebio import lora
 from scalebio.config import Scratch
 from scalebio.errors import UserError
+from scalebio.gates import way_in
 from scalebio.origins import Hub
 from scalebio.streams import torch_seed
 
@@ -125,8 +126,22 @@ def load_empty(folder: str | Path):
 
 
 def from_hub(hub: Hub):
-    """Model and tokenizer at the pinned commit (`unverified`: at the newest)."""
-    return load(hub.id, revision=hub.commit)
+    """Model and tokenizer at the pinned commit (`unverified`: at the newest). Raises as `load`, and says what is gated."""
+    try:
+        return load(hub.id, revision=hub.commit)
+    except UserError as error:
+        raise UserError(f"{error}{way_in(hub)}") from error
+
+
+def set_template(tokenizer, path: str, what: str) -> None:
+    """Give a tokenizer the chat template in the Jinja file `path`, the value of `what` in the study file.
+
+    Raises UserError if it cannot be read.
+    """
+    try:
+        tokenizer.chat_template = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{what}: cannot read {path} ({error.strerror}).") from error
 
 
 def fill(model, parameters: dict[str, torch.Tensor]) -> None:

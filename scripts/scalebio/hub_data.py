@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from scalebio.errors import UserError
+from scalebio.gates import way_in
 from scalebio.origins import HubData
 
 
@@ -21,7 +22,7 @@ def rows(hub: HubData, what: str) -> tuple[Iterable[dict], str]:
         return load_dataset(hub.id, hub.subset, split=hub.split, revision=commit), commit
     except Exception as error:  # the hub's clients raise dozens of unrelated types for "it did not work"
         raise UserError(
-            f"{what}: could not load {named}, at {hub.revision} from the hub ({type(error).__name__}: {error}). Check "
-            "the id, the split and the network, log in if the data set is gated, or give it a `local` file and set "
+            f"{what}: could not load {named}, at {hub.revision} from the hub ({type(error).__name__}: {error})."
+            f"{way_in(hub)} Check the id, the split and the network, log in if the data set is gated, or give it a `local` file and set "
             "`offline_data` to the folder it lies in."
         ) from error

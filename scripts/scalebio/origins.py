@@ -15,6 +15,10 @@ class Hub(Strict):
         pattern=r"^([0-9a-f]{40}|unverified)$",
         description="the 40-digit commit, or `unverified`: then the newest one is loaded and recorded",
     )
+    gated: bool = Field(
+        False,
+        description="its owner lets in only accounts that accepted the conditions; a failed download then says so",
+    )
 
     @property
     def commit(self) -> str | None:

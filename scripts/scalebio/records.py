@@ -9,6 +9,7 @@ Parquet, each also compressed. How each format becomes messages is said at its f
 import bz2
 import gzip
 import hashlib
+import itertools
 import json
 import lzma
 from collections.abc import Callable, Iterable, Iterator
@@ -34,6 +35,7 @@ SCHEMA = pa.schema(
 
 SHAREGPT_ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
 CHAT_ROLES = {"user": "user", "assistant": "assistant", "system": "system"}
+PROMPT_KEYS = (("prompt", "response"), ("question", "answer"), ("problem", "solution"))
 
 
 @dataclass
@@ -70,6 +72,19 @@ class Record:
     def answered(self) -> bool:
         """Whether there is an answer to learn from: at least one assistant message, and none of them blank."""
         return bool(self.answers) and all(answer.strip() for answer in self.answers)
+
+    @property
+    def alternates(self) -> bool:
+        """Whether user and assistant take turns, the user first; one system message may stand before them."""
+        roles = [message["role"] for message in self.messages]
+        turns = roles[1:] if roles[:1] == ["system"] else roles
+        return bool(turns) and all(role == ("user", "assistant")[i % 2] for i, role in enumerate(turns))
+
+    @property
+    def prompt_bytes(self) -> int:
+        """Length in UTF-8 of all that stands before the first answer; a byte-level tokenizer makes no more tokens of it."""
+        before = itertools.takewhile(lambda message: message["role"] != "assistant", self.messages)
+        return sum(len(message["content"].encode()) for message in before)
 
     @property
     def characters(self) -> int:
@@ -139,7 +154,9 @@ def _alpaca(row: dict) -> list[dict[str, str]]:
 
 
 def _prompt_response(row: dict) -> list[dict[str, str]]:
-    return _turn("user", _text(row, "prompt")) + _turn("assistant", _text(row, "response"))
+    """`prompt` and `response`, or what sets of problems call them: `question` and `answer`, `problem` and `solution`."""
+    prompt, response = next(keys for keys in PROMPT_KEYS if all(key in row for key in keys))
+    return _turn("user", _text(row, prompt)) + _turn("assistant", _text(row, response))
 
 
 def _plain_text(row: dict) -> list[dict[str, str]]:
@@ -186,7 +203,7 @@ FORMATS = {
     "chat": Format((("messages",),), _chat),
     "sharegpt": Format((("conversations",), ("items",)), _sharegpt),
     "alpaca": Format((("instruction", "output"),), _alpaca),
-    "prompt_response": Format((("prompt", "response"),), _prompt_response),
+    "prompt_response": Format(PROMPT_KEYS, _prompt_response),
     "text": Format((("text",),), _plain_text),
 }
 """In the order in which `auto` tries them: published Alpaca files also have a `text` column, UltraChat a `prompt`."""

@@ -26,7 +26,8 @@ def load(name: str, source: Source, offline_data: str | None = None) -> tuple[li
     """Records of one source and the manifest that says how they came about.
 
     `offline_data`: folder in which `local` files stand in for the hub. The manifest has `source`, `rows`, `sha256` of
-    the records, `licence`, `origin`, `rows_read`, `dropped_unanswered`, `dropped_long`, `corrupted_rows`.
+    the records, `licence`, `origin`, `rows_read`, `dropped_unanswered`, `dropped_irregular`, `dropped_long`,
+    `corrupted_rows`.
     Raises UserError for anything unreadable, unanswered, empty, or too small for what is asked.
     """
     if source.generator:
@@ -40,7 +41,8 @@ def load(name: str, source: Source, offline_data: str | None = None) -> tuple[li
     rows_read, key = len(records), _content_key(records)
 
     records, unanswered = _answered(name, records, places, origin, source.drop_unanswered)
-    records, too_long = _short_enough(name, records, source.max_characters)
+    records, irregular = _in_turns(name, records, source.drop_irregular)
+    records, too_long = _short_enough(name, records, source)
     if source.part:
         order = stream(DATA_SEED, "part", key).permutation(len(records))
         records = [records[i] for i in np.array_split(order, source.part.of)[source.part.index]]
@@ -59,6 +61,7 @@ def load(name: str, source: Source, offline_data: str | None = None) -> tuple[li
         "origin": origin,
         "rows_read": rows_read,
         "dropped_unanswered": unanswered,
+        "dropped_irregular": irregular,
         "dropped_long": too_long,
         "corrupted_rows": corrupted,
         "corruption": source.corrupt.model_dump() if source.corrupt else None,
@@ -123,14 +126,31 @@ def _answered(
     return kept, missing
 
 
-def _short_enough(name: str, records: list[Record], limit: int | None) -> tuple[list[Record], int]:
-    if limit is None:
+def _in_turns(name: str, records: list[Record], drop: bool) -> tuple[list[Record], int]:
+    if not drop:
         return records, 0
-    kept = [record for record in records if record.characters <= limit]
+    kept = [record for record in records if record.alternates]
     if not kept:
-        shortest = min(record.characters for record in records)
-        raise UserError(f"source `{name}`: no row has at most max_characters = {limit}; the shortest has {shortest}.")
+        raise UserError(
+            f"source `{name}`: in none of its {len(records)} rows user and assistant take turns, the user first, so "
+            "`drop_irregular` leaves nothing."
+        )
     return kept, len(records) - len(kept)
+
+
+def _short_enough(name: str, records: list[Record], source: Source) -> tuple[list[Record], int]:
+    count = len(records)
+    lengths = {"max_characters": Record.characters.fget, "max_prompt_bytes": Record.prompt_bytes.fget}
+    for key, length in lengths.items():
+        limit = getattr(source, key)
+        if limit is None:
+            continue
+        kept = [record for record in records if length(record) <= limit]
+        if not kept:
+            shortest = min(map(length, records))
+            raise UserError(f"source `{name}`: no row has at most {key} = {limit}; the shortest has {shortest}.")
+        records = kept
+    return records, count - len(records)
 
 
 def _draw(name: str, records: list[Record], rows: int) -> list[Record]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from scalebio.config import Finetuning, Model
+from scalebio.config import Experiment, Finetuning, Model
 from scalebio.config_evaluations import Accuracy, Evaluations, Math, MTBench
 from scalebio.config_methods import ScaleBiO
 
@@ -36,7 +36,7 @@ RESULT_FOLDERS = ("models", "sources", "tables", "figures", "downloads", "benchm
 def cross_checks(config: object) -> list[str]:
     """One line for every fault, in the order in which a study file is read."""
     config = _mapping(config)
-    checks = (_references, _parts, _finetuning, _experiments, _run, _used_settings, _origins)
+    checks = (_references, _parts, _finetuning, _experiments, _transfers, _run, _used_settings, _origins)
     return [fault for check in checks for fault in check(config)]
 
 
@@ -99,8 +99,9 @@ def _parts(config: dict) -> Iterator[str]:
         origin = (hub.get("id"), hub.get("revision"), hub.get("subset"), hub.get("split", "train"))
         origin = os.path.normpath(file) if isinstance(file, str) else origin
         cut = {"part.of": part.get("of")}
-        cut |= {key: source.get(key, default) for key, default in (("format", "auto"), ("max_characters", None))}
-        cut["drop_unanswered"] = source.get("drop_unanswered", False)
+        cut |= {"format": source.get("format", "auto")}
+        cut |= {key: source.get(key) for key in ("max_characters", "max_prompt_bytes")}
+        cut |= {key: source.get(key, False) for key in ("drop_unanswered", "drop_irregular")}
         other, other_cut = first.setdefault(str(origin), (name, cut))
         for key, value in cut.items():
             if value != other_cut[key]:
@@ -116,6 +117,11 @@ def _finetuning(config: dict) -> Iterator[str]:
     if None not in (rows, epochs, batch) and rows * epochs < batch:
         found = f"rows × epochs = {rows * epochs}, fewer than batch = {batch}"
         yield f"finetuning.rows: {found}, so not one step could be made; raise it or lower the batch"
+    for name, experiment in _section(config, "experiments").items():
+        rows = _number(experiment, "mixture_rows", Experiment)
+        if None not in (rows, epochs, batch) and rows * epochs < batch:
+            found = f"mixture_rows × finetuning.epochs = {rows * epochs}, fewer than finetuning.batch = {batch}"
+            yield f"experiments.{name}.mixture_rows: {found}, so not one step could be made; raise it or lower the batch"
     models, train = _section(config, "models"), finetuning.get("train")
     used = {name: experiment.get("model") for name, experiment in _in_run(config).items()}
     for experiment, model in used.items():
@@ -170,6 +176,33 @@ def _oracle(path: str, experiment: dict, methods: dict[str, dict]) -> Iterator[s
                 f"{path}.expected: missing, and the oracle `{name}` takes its weights from there; give the planted shares "
                 f"of the sources, or take `{name}` out of {path}.methods"
             )
+
+
+def _transfers(config: dict) -> Iterator[str]:
+    """Weights can be taken from an experiment that learns them: on the same sources, for each method and each seed."""
+    experiments, run = _section(config, "experiments"), _names(config.get("run"))
+    for name, experiment in experiments.items():
+        origin, path = experiment.get("weights_from"), f"experiments.{name}.weights_from"
+        if not isinstance(origin, str):
+            continue
+        if origin == name:
+            yield f"{path}: an experiment cannot take its weights from itself; name the one that learns them"
+            continue
+        yield from _unknown(path, origin, "experiments", experiments)
+        learner = experiments.get(origin, {})
+        if further := learner.get("weights_from"):
+            yield f"{path}: `{origin}` learns no weights either, it takes those of `{further}`; name the one that learns"
+        if name in run and origin in experiments and origin not in run:
+            yield f"{path}: `{origin}` is not in `run`, so nothing would learn its weights; add it there"
+        sources, theirs = set(_names(experiment.get("sources"))), set(_names(learner.get("sources")))
+        if learner and sources != theirs:
+            apart = ", ".join(f"`{source}`" for source in sorted(sources ^ theirs))
+            yield f"{path}: weights belong to sources, and {apart} stand in only one of `{name}` and `{origin}`"
+        for key in ("methods", "seeds"):
+            known = experiment.get(key), learner.get(key)
+            if all(isinstance(values, list) for values in known):
+                for value in (value for value in known[0] if value not in known[1]):
+                    yield f"experiments.{name}.{key}: `{value}` is not among those of `{origin}`, where its weights come from"
 
 
 def _run(config: dict) -> Iterator[str]:
@@ -239,18 +272,18 @@ def _origins(config: dict) -> Iterator[str]:
         path = model.get("path")
         if isinstance(path, str) and not Path(path).is_dir():
             yield f"models.{name}.path: there is no folder {path} (looked in {Path.cwd()})"
+        yield from _template(f"models.{name}.chat_template", model.get("chat_template"))
         if folder and model.get("hub") and not model.get("package"):
             yield f"models.{name}.package: missing; `offline_data` is set, so a package must stand in for `hub`"
-    yield from _template("math", math)
+    yield from _template("evaluations.math.chat_template", math.get("chat_template"))
     mtbench = _mapping(_mapping(config.get("evaluations")).get("mtbench"))
-    yield from _template("mtbench", mtbench)
+    yield from _template("evaluations.mtbench.chat_template", mtbench.get("chat_template"))
     yield from _mtbench_folders(mtbench)
 
 
-def _template(evaluation: str, settings: dict) -> Iterator[str]:
-    template = settings.get("chat_template")
-    if isinstance(template, str) and not Path(template).is_file():
-        yield f"evaluations.{evaluation}.chat_template: there is no file {template} (looked in {Path.cwd()})"
+def _template(path: str, file: object) -> Iterator[str]:
+    if isinstance(file, str) and not Path(file).is_file():
+        yield f"{path}: there is no file {file} (looked in {Path.cwd()})"
 
 
 def _mtbench_folders(mtbench: dict) -> Iterator[str]:

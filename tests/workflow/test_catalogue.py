@@ -10,7 +10,8 @@ import yaml
 from clones import ENVIRONMENT, STUDY, Clone, processor_seconds
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
-STUDIES = sorted(path.name for path in CONFIG.glob("*.yaml"))
+# Those of the paper have tests of their own.
+STUDIES = sorted({path.name for path in CONFIG.glob("*.yaml")} - {"gpt2.yaml", "paper_v1.yaml", "paper_acl.yaml"})
 HEAVY = {"torch", "transformers", "datasets", "matplotlib", "reasoning_gym", "inspect_ai"}
 
 
@@ -128,14 +129,20 @@ def planned_on_a_cluster(clone: Clone, tools, **site: str) -> str:
 
 
 @pytest.mark.slow
-def test_the_slurm_profile_plans_the_largest_study_where_there_is_no_slurm(clone, tmp_path):
-    assert "results/smollm2/" in planned_on_a_cluster(clone, tmp_path / "tools")
+def test_the_slurm_profile_plans_the_published_paper_s_study_where_there_is_no_slurm(clone, tmp_path):
+    shown = planned_on_a_cluster(clone, tmp_path / "tools")
+    assert "results/paper_acl/" in shown
+    jobs = re.findall(
+        r"rule learn_weights:\n(?:    .*\n)*?    wildcards: (.*)\n(?:    .*\n)*?    resources: (.*)$", shown, re.M
+    )
+    asked = {wildcards: resources for wildcards, resources in jobs if "method=scalebio" in wildcards}
+    assert len(asked) == 19 and all("gpu=8" in resources for resources in asked.values()), jobs
 
 
 @pytest.mark.slow
 def test_the_site_and_the_hardware_reach_the_jobs(clone, tmp_path):
     hardware = {"nodes": 2, "gpus": 8, "processes": 8, "cpus": 4, "memory_gb": 400, "hours": 40}
-    clone.edit_study(lambda study: study["models"]["tiny"].update(hardware=hardware))
+    clone.edit_study(lambda study: [model.update(hardware=hardware) for model in study["models"].values()])
     site = {"ACCOUNT": "physics", "PARTITION": "short", "GPU_PARTITION": "h100", "QOS": "long", "MAX_HOURS": "24"}
     shown = planned_on_a_cluster(
         clone, tmp_path / "tools", **{f"SCALEBIO_SLURM_{name}": value for name, value in site.items()}

@@ -72,7 +72,10 @@ def test_a_changed_method_runs_again_and_others_do_not(finished_copy):
     of_all = ("table_", "figure_", "compare_math", "mtbench_judgments", "mtbench_scores")
     runs = [outputs for rule, outputs in jobs if not rule.startswith(of_all)]
     assert {"learn_weights", "draw_mixture", "finetune", "evaluate"} <= rules(jobs)
-    assert runs and all(SCALEBIO in outputs for outputs in runs)
+    # And what is taken from its run.
+    taken = "results/small/transferred/other/scalebio/seed0"
+    assert runs and all(SCALEBIO in outputs or taken in outputs for outputs in runs)
+    assert "transfer_weights" in rules(jobs)
 
 
 def test_appended_validation_rows_and_another_way_to_train_reach_every_method(finished_copy):

@@ -16,7 +16,9 @@ pytestmark = pytest.mark.slow
 
 RUNS = {method: f"results/small/sums/tiny/{method}/seed0" for method in ("uniform", "scalebio")}
 SOURCES = ["sums", "sums_wrong", "dates", "brought"]
-TABLES = ["trajectories", "weights", "mixtures", "test_loss", "training_curves", "math", "math_differences", "costs"]
+TAKEN = "results/small/transferred/other/scalebio/seed0"
+TABLES = ["trajectories", "weights", "mixtures", "test_loss", "training_curves", "math", "math_differences", "transfer"]
+TABLES += ["costs"]
 FIGURES = [
     "sums_weights",
     "sums_final_weights",
@@ -52,7 +54,7 @@ def test_every_promised_file_exists_and_is_not_empty(finished):
     expected += [
         f"results/small/downloads/math/{name}.{kind}" for name in ("gsm8k", "math") for kind in ("jsonl", "json")
     ]
-    expected += [f"{path}/{name}" for path in RUNS.values() for name in run]
+    expected += [f"{path}/{name}" for path in (*RUNS.values(), TAKEN) for name in run]
     expected += [f"results/small/tables/{name}.{kind}" for name in TABLES for kind in ("csv", "md")]
     expected += [f"results/small/figures/{name}.{kind}" for name in FIGURES for kind in ("pdf", "png")]
     results = finished.results()
@@ -91,6 +93,22 @@ def test_weights_sum_to_one(finished, method):
     assert list(weights["weights"]) == SOURCES
     assert math.isclose(sum(weights["weights"].values()), 1, abs_tol=1e-12)
     assert (weights["method"], weights["seed"]) == (method, 0)
+
+
+def test_weights_taken_from_another_experiment_are_those_and_the_other_tokenizer_is_recorded(finished):
+    taken, learned = (finished.json(f"{path}/weights.json") for path in (TAKEN, RUNS["scalebio"]))
+    assert taken["weights"] == learned["weights"]
+    expected = {"from": "sums", "model": "tiny", "template_changed": False, "tokenizer_changed": True}
+    assert taken["transferred"] == expected and "transferred" not in learned
+    log = (finished.path / "logs/small/transfer_weights/transferred/other/scalebio/seed0.log").read_text(
+        encoding="utf-8"
+    )
+    assert "taken from sums; learned with model tiny, used with other; changed: tokenizer" in log
+    table = pd.read_csv(finished.path / "results/small/tables/transfer.csv")
+    assert table[["experiment", "model", "for_model", "method"]].values.tolist() == [
+        ["sums", "tiny", "other", "scalebio"]
+    ]
+    assert table["cannot_say"].tolist() == ["no weights were learned with other: no agreement, no regret"]
 
 
 def test_trajectory_has_every_quantity(finished):

@@ -7,6 +7,7 @@ RUN_FILES = {
     "test_loss": {"metrics": "metrics.json"},
     "training_curves": {"training": "training.parquet", "trajectory": "trajectory.parquet"},
     "math": {"math": "math/scores.csv"},
+    "transfer": {"weights": "weights.json", "metrics": "metrics.json"},
 }
 # One file an experiment, all its models in it.
 JUDGED_FILES = {
@@ -26,30 +27,80 @@ ABOUT_TABLES = {
     "mtbench": "Scores by category and turn, with the judge named",
     "mtbench_differences": "Paired differences to the baseline by category, with verdicts and the judge's noise",
     "mtbench_repeats": "Scores after each repeat of the judge, with what the judge alone adds",
+    "transfer": "How much weights of different models agree, and the regret of transferred ones",
     "costs": "Time and memory by stage, as measured",
 }
 
 
 def learning(*experiments):
     """Whether any method of the given (default: all) experiments learns weights, so that there are steps to show."""
-    return any(LEARNS & set(STUDY.experiments[name].methods) for name in experiments or STUDY.run)
+    return any(
+        LEARNS & set(STUDY.experiments[name].methods) for name in experiments or STUDY.run if name not in TRANSFERS
+    )
+
+
+def alike(one, other):
+    """Whether two experiments have the same sources and reference, so that their weights can be compared."""
+    one, other = (STUDY.experiments[name] for name in (one, other))
+    return set(one.sources) == set(other.sources) and one.reference == other.reference
+
+
+def transfer_pairs():
+    """Pairs of models whose weights the table of transfer compares: both learned, or the one's used for the other."""
+
+    def pair(learner, model, own, transferred):
+        shared = LEARNS & set(STUDY.experiments[own or transferred].methods)
+        return {
+            "from": learner,
+            "model": STUDY.experiments[learner].model,
+            "for_model": model,
+            "methods": [name for name in STUDY.experiments[learner].methods if name in shared],
+            "own": own,
+            "transferred": transferred,
+        }
+
+    learners = [name for name in STUDY.run if learning(name)]
+    taken = {
+        (TRANSFERS[name], STUDY.experiments[name].model): name for name in TRANSFERS if alike(name, TRANSFERS[name])
+    }
+    pairs = []
+    for place, one in enumerate(learners):
+        for other in learners:
+            model = STUDY.experiments[other].model
+            if alike(one, other) and model != STUDY.experiments[one].model:
+                transferred = taken.pop((one, model), None)
+                # Agreement is the same in both directions, so the second is listed only where it has a regret.
+                if transferred or learners.index(other) > place:
+                    pairs.append(pair(one, model, other, transferred))
+    pairs += [
+        pair(one, model, None, name) for (one, model), name in taken.items() if model != STUDY.experiments[one].model
+    ]
+    return [found for found in pairs if found["methods"]]
 
 
 JUDGED = experiments_with("mtbench")
 JUDGED_AGAIN = JUDGED and STUDY.evaluations.mtbench.judge.repeats > 1
 SOLVING = experiments_with("math")
 SOLVING_COMPARED = [name for name in SOLVING if len(STUDY.experiments[name].methods) > 1]
+PAIRS = transfer_pairs()
 MADE = {"trajectories": learning(), "mtbench": JUDGED, "mtbench_differences": JUDGED, "mtbench_repeats": JUDGED_AGAIN}
-MADE |= {"math": SOLVING, "math_differences": SOLVING_COMPARED}
+MADE |= {"math": SOLVING, "math_differences": SOLVING_COMPARED, "transfer": PAIRS}
 UNMADE = {name for name, made in MADE.items() if not made}
 TABLES = {name: f"{RESULTS}/tables/{name}.csv" for name in ABOUT_TABLES if name not in UNMADE}
 
 
 def table_runs(name):
     """Every run that the table covers, with the files it reads."""
-    evaluation = "math" if name == "math" else None
-    files = RUN_FILES[name].items()
-    return [{**run, **{key: run_path(run, file) for key, file in files}} for run in runs(evaluation=evaluation)]
+    covered = runs(evaluation="math" if name == "math" else None)
+    if name == "transfer":
+        compared = {
+            (pair[key], method)
+            for pair in PAIRS
+            for key in ("from", "own", "transferred")
+            for method in pair["methods"]
+        }
+        covered = [run for run in covered if (run["experiment"], run["method"]) in compared]
+    return [{**run, **{key: run_path(run, file) for key, file in RUN_FILES[name].items()}} for run in covered]
 
 
 def model_id(run):
@@ -92,6 +143,8 @@ def table_settings(name):
             for experiment in table_experiments(name)
         }
         return as_json(experiments=facts)
+    if name == "transfer":
+        return as_json(runs=table_runs(name), pairs=PAIRS)
     if name != "weights":
         return as_json(runs=table_runs(name))
     planted = {
@@ -125,6 +178,7 @@ def benchmark_files():
         }
         for stage, evaluation in stages.items()
         for run in runs(evaluation=evaluation)
+        if stage != "learn_weights" or run["experiment"] not in TRANSFERS
     ]
     return warm + each + judgments
 

@@ -33,6 +33,8 @@ LOGS = f"logs/{STUDY.study}"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 RUN = "{experiment}/{model}/{method}/seed{seed}"
 LEARNS = {name for name, method in STUDY.methods.items() if not isinstance(method, Fixed)}
+# Experiments that take their weights from another one, and from which.
+TRANSFERS = {name: STUDY.experiments[name].weights_from for name in STUDY.run if STUDY.experiments[name].weights_from}
 
 
 def one_of(names):
@@ -83,11 +85,17 @@ def model_of(wildcards):
     return STUDY.models[experiment_of(wildcards).model]
 
 
-def base_model(wildcards):
+def base_of(experiment):
     """The model that every method of an experiment starts from: fetched, or warmed up on the experiment's own pool."""
-    if model_of(wildcards).warm_up:
-        return f"{RESULTS}/{wildcards.experiment}/{wildcards.model}/base/provenance.json"
-    return f"{RESULTS}/models/{wildcards.model}/provenance.json"
+    model = STUDY.experiments[experiment].model
+    if STUDY.models[model].warm_up:
+        return f"{RESULTS}/{experiment}/{model}/base/provenance.json"
+    return f"{RESULTS}/models/{model}/provenance.json"
+
+
+def base_model(wildcards):
+    """The same for a rule's job."""
+    return base_of(wildcards.experiment)
 
 
 def runs(*experiments, evaluation=None):
@@ -156,9 +164,17 @@ def warm_up_start(wildcards):
 
 
 def model_files(wildcards):
-    """The files of a model that lies in a local folder, so that a change of their content is seen."""
-    path = STUDY.models[wildcards.model].path
-    return sorted(str(file) for file in Path(path).iterdir() if file.is_file()) if path else []
+    """The files of a model that lie here, its folder and its chat template, so that a change of their content is seen."""
+    model = STUDY.models[wildcards.model]
+    files = sorted(str(file) for file in Path(model.path).iterdir() if file.is_file()) if model.path else []
+    return files + ([model.chat_template] if model.chat_template else [])
+
+
+def learned_by(wildcards):
+    """The run that a run takes its weights from: of another experiment, by the same method and seed."""
+    name = TRANSFERS[wildcards.experiment]
+    model = STUDY.experiments[name].model
+    return {"experiment": name, "model": model, "method": wildcards.method, "seed": wildcards.seed}
 
 
 def source_settings(wildcards):

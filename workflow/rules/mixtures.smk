@@ -28,7 +28,7 @@ rule draw_mixture:
         launch=launcher,
         validation=lambda w, input: f"--validation {input.validation}" if input.validation else "",
         settings=lambda w: as_json(
-            rows=STUDY.finetuning.rows,
+            rows=experiment_of(w).mixture_rows or STUDY.finetuning.rows,
             seed=int(w.seed),
             max_repeat={name: STUDY.sources[name].max_repeat for name in experiment_of(w).sources},
             max_length=model_of(w).max_length,

@@ -111,8 +111,5 @@ def load(
 def with_template(tokenizer, path: str | None, section: str = "evaluations.mtbench"):
     """`tokenizer`, with the chat template in the file `path` if it has none of its own. Raises UserError if unreadable."""
     if path and not tokenizer.chat_template:
-        try:
-            tokenizer.chat_template = Path(path).read_text(encoding="utf-8")
-        except OSError as error:
-            raise UserError(f"{section}.chat_template: cannot read {path} ({error.strerror}).") from error
+        base_models.set_template(tokenizer, path, f"{section}.chat_template")
     return tokenizer

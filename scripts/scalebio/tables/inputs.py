@@ -7,7 +7,7 @@ import pandas as pd
 
 from scalebio.errors import UserError
 from scalebio.files import read_json
-from scalebio.tables import judged, maths, runs, tidy
+from scalebio.tables import judged, maths, runs, tidy, transfer
 from scalebio.tables.runs import Run
 
 
@@ -72,6 +72,7 @@ LOADERS: dict[str, dict[str, Callable]] = {
     **judged.LOADERS,
     **maths.LOADERS,
     "mixtures": {"mixture": load_mixture},
+    "transfer": {"weights": load_weights, "metrics": load_metrics},
     "costs": {},
 }
 
@@ -121,6 +122,8 @@ def build(name: str, settings: dict) -> pd.DataFrame:
         frame = runs.trajectories(found["trajectory"], found["weights"])
     elif name == "math":
         frame = maths.scores_of(found["math"])
+    elif name == "transfer":
+        frame = transfer.table(found["weights"], found["metrics"], settings["pairs"])
     elif name == "training_curves":
         frame = runs.training_curves(found["training"], found["trajectory"])
     else:

@@ -341,6 +341,26 @@ def mixtures(frame: pd.DataFrame) -> str:
     return document("Mixtures asked and drawn", text, sections)
 
 
+def transfer(frame: pd.DataFrame) -> str:
+    """Agreement of weights learned with two models, and the regret of using the one's for the other."""
+    rows = []
+    for row in frame.itertuples():
+        what = f"{name(row.experiment)}: {name(row.model)} → {name(row.for_model)}"
+        agreement = [number(value, 3) for value in (row.spearman, row.kendall, row.total_variation, row.seed_variation)]
+        regret = [number(row.regret, sign=True), span(row.low, row.high, sign=True), row.verdict or MISSING, str(row.n)]
+        rows.append([what, name(row.method), *agreement, str(row.seeds), *regret, row.cannot_say or MISSING])
+    header = ["weights of → for", "method", "Spearman", "Kendall", "total variation", "between seeds", "seeds"]
+    header += ["regret", "95 % interval", "verdict", "pairs", "cannot say"]
+    text = (
+        "How much the weights that two models learned on the same sources and reference agree, and what is lost by training "
+        "the second model on those of the first. Rank correlations and total variation (share of the mixture that would have "
+        "to move) are of mean weights over seeds; between seeds: mean total variation of two seeds of one model, the larger "
+        "of the two models' (with no more than that, models differ no more than seeds do). Regret: test loss "
+        f"({LOSS_UNIT}) with transferred weights minus that with the model's own, paired by seed; positive: transfer costs."
+    )
+    return document("Transfer of weights between models", text, [("All pairs", grid(header, rows))])
+
+
 def costs(frame: pd.DataFrame) -> str:
     """Jobs, time and memory of every stage and in total."""
     rows = [

@@ -27,6 +27,8 @@ TEXT = {"experiment", "method", "source", "split", "stage", "category", "turn", 
     "benchmark",
     "grouping",
     "group",
+    "for_model",
+    "cannot_say",
 }
 
 
