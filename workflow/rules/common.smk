@@ -186,3 +186,9 @@ def source_settings(wildcards):
         # Also without `local`: the job then stops instead of going to the hub.
         offline_data=STUDY.offline_data if source.hub else None,
     )
+
+
+def planted_truth(wildcards):
+    """The setting `expected`, for the oracle alone, so that no other job depends on it."""
+    oracle = STUDY.methods[wildcards.method].kind == "oracle"
+    return {"expected": experiment_of(wildcards).expected} if oracle else {}

@@ -5,12 +5,6 @@
 LEARNING_HARDWARE = hardware_for("learn_weights")
 
 
-def planted_truth(wildcards):
-    """The setting `expected`, for the oracle alone, so that no other job depends on it."""
-    oracle = STUDY.methods[wildcards.method].kind == "oracle"
-    return {"expected": experiment_of(wildcards).expected} if oracle else {}
-
-
 rule learn_weights:
     """Learn the sources' weights with one method and one seed."""
     input:
