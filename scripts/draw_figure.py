@@ -3,7 +3,7 @@
     draw_figure.py NAME --table TABLE.csv --settings JSON --pdf OUT.pdf --png OUT.png
 
 NAME (its table): weights (trajectories), final_weights (weights), test_loss (test_loss), training_curves
-(training_curves), math (math), mtbench and mtbench_radar (mtbench), mtbench_differences (mtbench_differences), mtbench_repeats
+(training_curves), math (math), method_comparison (method_comparison), mtbench and mtbench_radar (mtbench), mtbench_differences (mtbench_differences), mtbench_repeats
 (mtbench_repeats), mixtures (mixtures), hypergradient, semantics and growth (results/<name>/<name>.csv), bench
 (results/bench/step.csv).
 

@@ -3,7 +3,7 @@
     make_table.py NAME --settings JSON --csv OUT.csv --markdown OUT.md
 
 NAME: trajectories, weights, test_loss, training_curves, math, math_differences, mtbench, mtbench_differences,
-mtbench_repeats, mixtures, transfer, costs.
+mtbench_repeats, mixtures, transfer, method_comparison, costs.
 
 Settings:
     {"runs": [{"experiment": "denoising", "method": "scalebio", "seed": 0, "trajectory": PATH, "weights": PATH,
@@ -22,7 +22,8 @@ training_curves: training and trajectory; mixtures: mixture; math: math; transfe
 left out, and further keys are ignored.
 `experiments` serves weights (what was planted) and the tables of which an experiment has one file:
 mtbench reads its scores, mtbench_differences its differences, mtbench_repeats its judgments, math_differences its
-math_differences. `pairs` serves transfer, `stages` costs only.
+math_differences. `pairs` serves transfer, `stages` costs only; method_comparison reads weights, metrics and mixture,
+`experiments` with expected, baseline and oracle, and `epochs`.
 """
 
 from scalebio import cli

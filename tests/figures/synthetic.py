@@ -63,6 +63,7 @@ def make_run(folder: Path, identity: dict, sources: list[str], target: np.ndarra
         "weights": _write(
             folder / "weights.json",
             {"weights": dict(zip(sources, share.tolist(), strict=True))}
+            | {"cost": {"forward_tokens": 40_000 * learning, "backward_tokens": 30_000 * learning}}
             | ({"check": {"verdict": "confirmed" if identity["seed"] else "not confirmed"}} if learning else {}),
         ),
         "metrics": _write(folder / "metrics.json", metrics),
@@ -133,7 +134,10 @@ def make_study(
     "repeats" of the judge}.
     """
     entries, kept = [], ("sources", "corruption", "expected")
-    facts_of = {name: {key: facts.get(key) for key in kept} for name, facts in experiments.items()}
+    facts_of = {
+        name: {key: facts.get(key) for key in kept} | {"baseline": methods[0], "oracle": None}
+        for name, facts in experiments.items()
+    }
     for experiment, facts in experiments.items():
         sources = facts["sources"]
         truth = facts.get("expected") or {sources[0]: 1.0}
@@ -149,4 +153,4 @@ def make_study(
         if facts.get("categories"):
             where = folder / experiment / "mtbench"
             facts_of[experiment] |= make_judgments(where, experiment, own, facts["categories"], facts.get("repeats", 1))
-    return {"runs": entries, "experiments": facts_of}
+    return {"runs": entries, "experiments": facts_of, "epochs": 1}

@@ -78,7 +78,7 @@ class Study:
         self.name, self.experiments, self.methods = name, experiments, methods
         settings = synthetic.make_study(folder / "runs", experiments, seeds, methods, steps=40)
         self.paths, self.finished = {}, {}
-        for table in sorted(inputs.LOADERS.keys() - {"costs"}):
+        for table in sorted(inputs.LOADERS.keys() - {"costs", "transfer"}):
             self.paths[table] = folder / f"{table}.csv"
             inputs.build(table, settings).to_csv(self.paths[table], index=False)
 
@@ -186,6 +186,7 @@ def test_every_source_is_named_literally_and_labels_keep_apart(studies, study):
         ("final_weights", {"spoiled answers (%)", "final weight (share)", "expected", "scalebio", "all equal"}),
         ("test_loss", {"test loss\n(nats per token)", "accuracy (%)", "accuracy not measured", "uniform", "scalebio"}),
         ("training_curves", {"optimiser step", "validation loss\n(nats per token)", "training loss\n(nats per token)"}),
+        ("method_comparison", {"uniform (free)", "scalebio (0.61×)", "denoising"}),
         ("math", {"right answers (%)", "GSM8K", "MATH", "uniform", "scalebio"}),
         ("mtbench", {"score (1 to 10)", "all categories", "sorting", "arithmetic", "uniform", "scalebio"}),
         ("mtbench_radar", {"2", "10", "sorting", "arithmetic", "uniform", "scalebio"}),

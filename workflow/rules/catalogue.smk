@@ -8,6 +8,7 @@ RUN_FILES = {
     "training_curves": {"training": "training.parquet", "trajectory": "trajectory.parquet"},
     "math": {"math": "math/scores.csv"},
     "transfer": {"weights": "weights.json", "metrics": "metrics.json"},
+    "method_comparison": {"weights": "weights.json", "metrics": "metrics.json", "mixture": "mixture.json"},
 }
 # One file an experiment, all its models in it.
 JUDGED_FILES = {
@@ -28,6 +29,7 @@ ABOUT_TABLES = {
     "mtbench_differences": "Paired differences to the baseline by category, with verdicts and the judge's noise",
     "mtbench_repeats": "Scores after each repeat of the judge, with what the judge alone adds",
     "transfer": "How much weights of different models agree, and the regret of transferred ones",
+    "method_comparison": "What each method gains, how near it comes to the planted truth, and what it costs",
     "costs": "Time and memory by stage, as measured",
 }
 
@@ -80,11 +82,12 @@ def transfer_pairs():
 
 JUDGED = experiments_with("mtbench")
 JUDGED_AGAIN = JUDGED and STUDY.evaluations.mtbench.judge.repeats > 1
+COMPARED = [name for name in STUDY.run if len(STUDY.experiments[name].methods) > 1]
 SOLVING = experiments_with("math")
-SOLVING_COMPARED = [name for name in SOLVING if len(STUDY.experiments[name].methods) > 1]
+SOLVING_COMPARED = [name for name in SOLVING if name in COMPARED]
 PAIRS = transfer_pairs()
 MADE = {"trajectories": learning(), "mtbench": JUDGED, "mtbench_differences": JUDGED, "mtbench_repeats": JUDGED_AGAIN}
-MADE |= {"math": SOLVING, "math_differences": SOLVING_COMPARED, "transfer": PAIRS}
+MADE |= {"math": SOLVING, "math_differences": SOLVING_COMPARED, "transfer": PAIRS, "method_comparison": COMPARED}
 UNMADE = {name for name, made in MADE.items() if not made}
 TABLES = {name: f"{RESULTS}/tables/{name}.csv" for name in ABOUT_TABLES if name not in UNMADE}
 
@@ -92,6 +95,8 @@ TABLES = {name: f"{RESULTS}/tables/{name}.csv" for name in ABOUT_TABLES if name 
 def table_runs(name):
     """Every run that the table covers, with the files it reads."""
     covered = runs(evaluation="math" if name == "math" else None)
+    if name == "method_comparison":
+        covered = runs(*COMPARED)
     if name == "transfer":
         compared = {
             (pair[key], method)
@@ -117,6 +122,12 @@ def baseline(experiment):
     """The method that the others are compared with: the first that is uniform, else the first there is."""
     methods = STUDY.experiments[experiment].methods
     return next((name for name in methods if STUDY.methods[name].kind == "uniform"), methods[0])
+
+
+def oracle(experiment):
+    """The method that takes the planted shares, if the experiment has it."""
+    methods = STUDY.experiments[experiment].methods
+    return next((name for name in methods if STUDY.methods[name].kind == "oracle"), None)
 
 
 def table_experiments(name):
@@ -145,6 +156,16 @@ def table_settings(name):
         return as_json(experiments=facts)
     if name == "transfer":
         return as_json(runs=table_runs(name), pairs=PAIRS)
+    if name == "method_comparison":
+        facts = {
+            experiment: {
+                "expected": STUDY.experiments[experiment].expected,
+                "baseline": baseline(experiment),
+                "oracle": oracle(experiment),
+            }
+            for experiment in COMPARED
+        }
+        return as_json(runs=table_runs(name), experiments=facts, epochs=STUDY.finetuning.epochs)
     if name != "weights":
         return as_json(runs=table_runs(name))
     planted = {
@@ -224,6 +245,12 @@ def figure_list():
             "about": "L1, L2(w) and L2(u) over the steps of reweighting",
         }
     figures["mixtures"] = {"draw": "mixtures", "table": "mixtures", "about": "Asked against realised shares"}
+    if COMPARED:
+        figures["method_comparison"] = {
+            "draw": "method_comparison",
+            "table": "method_comparison",
+            "about": "Gain, distance from the planted truth and cost of every method",
+        }
     if SOLVING:
         figures["math"] = {"draw": "math", "table": "math", "about": "Accuracy on GSM8K and MATH by method"}
     return figures | JUDGED_FIGURES

@@ -7,7 +7,7 @@ import pandas as pd
 
 from scalebio.errors import UserError
 from scalebio.files import read_json
-from scalebio.tables import judged, maths, runs, tidy, transfer
+from scalebio.tables import comparison, judged, maths, runs, tidy, transfer
 from scalebio.tables.runs import Run
 
 
@@ -34,6 +34,11 @@ def load_training(path: str) -> pd.DataFrame:
 def load_weights(path: str) -> dict:
     """weights.json, checked."""
     return _json_with(path, "weights")
+
+
+def load_costed_weights(path: str) -> dict:
+    """weights.json with what it cost, checked."""
+    return _json_with(path, "weights", "cost")
 
 
 def load_metrics(path: str) -> dict:
@@ -73,6 +78,7 @@ LOADERS: dict[str, dict[str, Callable]] = {
     **maths.LOADERS,
     "mixtures": {"mixture": load_mixture},
     "transfer": {"weights": load_weights, "metrics": load_metrics},
+    "method_comparison": {"weights": load_costed_weights, "metrics": load_metrics, "mixture": load_mixture},
     "costs": {},
 }
 
@@ -124,6 +130,8 @@ def build(name: str, settings: dict) -> pd.DataFrame:
         frame = maths.scores_of(found["math"])
     elif name == "transfer":
         frame = transfer.table(found["weights"], found["metrics"], settings["pairs"])
+    elif name == "method_comparison":
+        frame = comparison.table(*found.values(), settings["experiments"], settings["epochs"])
     elif name == "training_curves":
         frame = runs.training_curves(found["training"], found["trajectory"])
     else:

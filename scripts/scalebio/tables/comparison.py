@@ -1,0 +1,98 @@
+"""The table that holds methods against each other: what each gains over the baseline, how near it comes to what was planted,
+and what it costs.
+
+All methods of an experiment are followed by the same draw of rows and the same fine-tuning, so test losses compare at equal
+training. Costs are tokens, so that they do not depend on the machine.
+"""
+
+from collections import defaultdict
+from math import nan
+
+import numpy as np
+import pandas as pd
+
+from scalebio import statistics
+from scalebio.tables.runs import Run
+from scalebio.tables.transfer import total_variation
+
+COLUMNS = ["experiment", "method", "seeds", "test_loss", "low", "high", "difference", "difference_low"]
+COLUMNS += ["difference_high", "verdict", "gap_closed", "from_truth", "from_truth_low", "from_truth_high"]
+COLUMNS += ["forward_tokens", "backward_tokens", "overhead"]
+
+
+def table(
+    weights: list[tuple[Run, dict]],
+    metrics: list[tuple[Run, dict]],
+    mixtures: list[tuple[Run, dict]],
+    experiments: dict[str, dict],
+    epochs: int,
+) -> pd.DataFrame:
+    """One row an experiment and method, over its seeds; empty where something is not known.
+
+    `experiments`: {name: {"expected": planted shares or None, "baseline": method, "oracle": method or None}}; `epochs` of
+    fine-tuning. `difference`: test loss minus the baseline's, paired by seed; `gap_closed`: share of the way from the
+    baseline's mean test loss to the oracle's, not defined where the oracle is no better; `from_truth`: total variation between
+    weights and planted shares; tokens: means over seeds; `overhead`: compute of weighting over that of fine-tuning, a token
+    backward counting as two forward.
+    """
+    found = defaultdict(dict)
+    for key, runs in (("weights", weights), ("metrics", metrics), ("mixture", mixtures)):
+        for run, data in runs:
+            found[run.experiment, run.method].setdefault(run.seed, {})[key] = data
+    losses = {
+        who: {seed: float(data["metrics"]["test_loss"]) for seed, data in seeds.items()} for who, seeds in found.items()
+    }
+    rows = []
+    for (experiment, method), seeds in found.items():
+        facts, own = experiments[experiment], losses[experiment, method]
+        base = losses[experiment, facts["baseline"]]
+        row = {"experiment": experiment, "method": method, "seeds": len(seeds)}
+        row |= dict(zip(("test_loss", "low", "high"), statistics.mean_interval(list(own.values()))[:3], strict=True))
+        row |= _gain(method, facts["baseline"], own, base)
+        row["gap_closed"] = _closed(own, base, losses.get((experiment, facts["oracle"])))
+        row |= _from_truth([data["weights"]["weights"] for data in seeds.values()], facts["expected"])
+        rows.append(row | _costs(seeds.values(), epochs))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _gain(method: str, baseline: str, own: dict[int, float], base: dict[int, float]) -> dict:
+    if method == baseline or not set(own) & set(base):
+        return {"difference": nan, "difference_low": nan, "difference_high": nan, "verdict": ""}
+    gap = statistics.paired_difference(own, base)
+    return {
+        "difference": gap.mean,
+        "difference_low": gap.low,
+        "difference_high": gap.high,
+        "verdict": gap.verdict,
+    }
+
+
+def _closed(own: dict[int, float], base: dict[int, float], best: dict[int, float] | None) -> float:
+    if not best:
+        return nan
+    mean, start, end = (float(np.mean(list(group.values()))) for group in (own, base, best))
+    return (start - mean) / (start - end) if start > end else nan
+
+
+def _from_truth(weights: list[dict[str, float]], expected: dict[str, float] | None) -> dict:
+    names = ("from_truth", "from_truth_low", "from_truth_high")
+    if not expected:
+        return dict.fromkeys(names, nan)
+    apart = [
+        total_variation(np.array(list(found.values())), np.array([expected.get(source, 0.0) for source in found]))
+        for found in weights
+    ]
+    return dict(zip(names, statistics.mean_interval(apart)[:3], strict=True))
+
+
+def _costs(seeds, epochs: int) -> dict:
+    costs = [data["weights"]["cost"] for data in seeds]
+    forward, backward = (float(np.mean([cost[key] for cost in costs])) for key in ("forward_tokens", "backward_tokens"))
+    trained = (
+        np.mean([sum(facts["tokens"] for facts in data["mixture"]["sources"].values()) for data in seeds]) * epochs
+    )
+    return {
+        "forward_tokens": forward,
+        "backward_tokens": backward,
+        "overhead": (forward + 2 * backward) / (3 * float(trained)),
+    }
