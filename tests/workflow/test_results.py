@@ -18,16 +18,9 @@ RUNS = {method: f"results/small/sums/tiny/{method}/seed0" for method in ("unifor
 SOURCES = ["sums", "sums_wrong", "dates", "brought"]
 TAKEN = "results/small/transferred/other/scalebio/seed0"
 TABLES = ["trajectories", "weights", "mixtures", "test_loss", "training_curves", "math", "math_differences", "transfer"]
-TABLES += ["costs"]
-FIGURES = [
-    "sums_weights",
-    "sums_final_weights",
-    "test_loss",
-    "training_curves",
-    "reweighting_curves",
-    "mixtures",
-    "math",
-]
+TABLES += ["method_comparison", "costs"]
+FIGURES = ["sums_weights", "sums_final_weights", "test_loss", "training_curves", "reweighting_curves", "mixtures"]
+FIGURES += ["math", "method_comparison"]
 MODEL = ["config.json", "model.safetensors", "tokenizer.json", "provenance.json"]
 PROVENANCE = {
     "settings",
