@@ -73,6 +73,7 @@ def designed(study: Study) -> dict[str, int]:
     experiments = [study.experiments[name] for name in study.run]
     runs = [(one, len(one.methods) * len(one.seeds)) for one in experiments]
     judged = [(one, count) for one, count in runs if "mtbench" in one.evaluate]
+    solved = [(one, count) for one, count in runs if "math" in one.evaluate]
     every = sum(count for _, count in runs)
     taken = sum(count for one, count in runs if one.weights_from)
     jobs = {
@@ -84,6 +85,9 @@ def designed(study: Study) -> dict[str, int]:
         **dict.fromkeys(("draw_mixture", "finetune", "evaluate"), every),
         "fetch_mtbench": int(bool(judged)),
         "mtbench_answers": sum(count for _, count in judged),
+        "fetch_math": len(study.evaluations.math.benchmarks.named) if solved else 0,
+        **dict.fromkeys(("answer_math", "score_math"), sum(count for _, count in solved)),
+        "compare_math": len(solved),
         **dict.fromkeys(("mtbench_questions", "mtbench_judgments", "mtbench_scores"), len(judged)),
     }
     return {rule: count for rule, count in jobs.items() if count}
