@@ -4,6 +4,7 @@
 empties it. With the file `away` in the folder, no client gets an answer, as when the controller is down.
 """
 
+import fcntl
 import json
 import os
 import subprocess
@@ -66,10 +67,13 @@ class FakeSlurm:
 
     def add(self, **job) -> str:
         """Put a job into the queue by hand; its number."""
-        number = str(len(list((self.folder / "jobs").iterdir())) + 1)
-        temporary = self.folder / "new.json"
-        temporary.write_text(json.dumps({"number": number, "argv": []} | job))
-        temporary.replace(self.folder / "jobs" / f"{number}.json")
+        with open(self.folder / "lock", "w") as lock:
+            # Snakemake submits several jobs at once; two with one number would lose one.
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            number = str(len(list((self.folder / "jobs").iterdir())) + 1)
+            temporary = self.folder / "new.json"
+            temporary.write_text(json.dumps({"number": number, "argv": []} | job))
+            temporary.replace(self.folder / "jobs" / f"{number}.json")
         return number
 
     def calls(self, client: str) -> int:
