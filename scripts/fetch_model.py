@@ -39,7 +39,7 @@ def main() -> None:
         origin = {"hub": spec.hub.id, "revision": spec.hub.revision, "commit": model.config._commit_hash}
 
     if spec.chat_template:
-        base_models.set_template(tokenizer, spec.chat_template, "its model's `chat_template`")
+        base_models.set_template(tokenizer, spec.chat_template, f"models.{settings['name']}.chat_template")
         inputs["chat_template"] = spec.chat_template
 
     with replacing(folder) as temporary:
