@@ -13,7 +13,7 @@ from scalebio.errors import UserError
 from scalebio.maths import comparisons as math_comparisons
 from scalebio.maths import scores as math_scores
 from scalebio.mtbench import comparisons, scores
-from scalebio.tables import inputs, runs, summary, tidy
+from scalebio.tables import inputs, markdown, runs, summary, tidy
 from scalebio.tables.judged import LOADERS
 from scalebio.tables.runs import Run
 
@@ -179,7 +179,7 @@ def test_summary_shows_names_literally():
     frame = runs.weights([(A0, {"weights": {"a|b_$x$ <i>": 0.9, "tick`ed": 0.1}})], {})
     text = summary.weights(frame)
     assert r"| `a\|b_$x$ <i>` |" in text and "| `` tick`ed `` |" in text
-    assert summary.name("two\nlines") == "`two lines`"
+    assert markdown.name("two\nlines") == "`two lines`"
 
 
 BY_RUN = ["trajectories", "weights", "test_loss", "training_curves", "math", "mtbench", "mixtures"]

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from scalebio.tables.summary import grid
+from scalebio.tables.markdown import grid
 
 COLUMNS = [
     "task",

@@ -1,55 +1,23 @@
 """The Markdown beside each table: the same numbers, summed up over seeds for a reader.
 
-Names stand as code spans, so that `_`, `<`, `$` or `|` in them is shown as it is.
+What the pieces look like is in `markdown`.
 """
 
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from math import isnan, nan
 
 import pandas as pd
 
 from scalebio import statistics
+from scalebio.tables.markdown import MISSING, document, grid, name, number, span
 from scalebio.tables.runs import STEPS_KEPT
 
 LOSS_UNIT = "nats per answer token"
-MISSING = "–"
 BASELINE = "uniform"
 TRAINED_ON_VALIDATION = (
     "Every model was trained on the validation rows as well (append_validation); test rows are others."
 )
 LEAK_ALLOWED = "Validation or test rows may stand in training here (leakage: allow): a control, no result."
-
-
-def name(text: object) -> str:
-    """A code span that shows `text` literally inside a Markdown table; a line break in it becomes a space."""
-    text = " ".join(str(text).splitlines()).replace("|", "\\|")
-    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
-    pad = " " if "`" in text else ""
-    return f"{fence}{pad}{text}{pad}{fence}"
-
-
-def number(value: float | None, digits: int = 4, sign: bool = False) -> str:
-    """A number with fixed digits, or a dash where there is none."""
-    if value is None or isnan(value):
-        return MISSING
-    return f"{value:{'+' if sign else ''}.{digits}f}"
-
-
-def span(low: float, high: float, digits: int = 4, sign: bool = False) -> str:
-    """An interval `low … high`, or a dash where there is none."""
-    return MISSING if isnan(low) else f"{number(low, digits, sign)} … {number(high, digits, sign)}"
-
-
-def grid(header: list[str], rows: Iterable[list[str]]) -> str:
-    """A Markdown table; all columns but the first are right-aligned."""
-    lines = [header, ["---"] + ["--:"] * (len(header) - 1), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
-
-
-def document(title: str, explanation: str, sections: Iterable[tuple[str, str]]) -> str:
-    """Title, one explaining paragraph, then (heading, body) sections."""
-    return "\n".join([f"# {title}\n", f"{explanation}\n", *(f"## {head}\n\n{body}" for head, body in sections)])
 
 
 def _by_experiment(frame: pd.DataFrame):
