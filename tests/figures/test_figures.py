@@ -78,7 +78,7 @@ class Study:
         self.name, self.experiments, self.methods = name, experiments, methods
         settings = synthetic.make_study(folder / "runs", experiments, seeds, methods, steps=40)
         self.paths, self.finished = {}, {}
-        for table in sorted(inputs.LOADERS.keys() - {"costs"}):
+        for table in sorted(inputs.LOADERS.keys() - {"costs", "transfer"}):
             self.paths[table] = folder / f"{table}.csv"
             inputs.build(table, settings).to_csv(self.paths[table], index=False)
 

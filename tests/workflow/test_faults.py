@@ -74,7 +74,9 @@ def test_a_study_file_without_the_name_of_a_study_is_not_taken_for_the_demo(clon
 def test_a_study_file_that_is_not_yaml_is_refused(clone):
     """By Snakemake itself, in its own words: it reads the file before any line of this repository."""
     text = (clone.path / STUDY).read_text(encoding="utf-8")
-    (clone.path / STUDY).write_text(text.replace("run: [sums, transferred]", "run: [sums, transferred"), encoding="utf-8")
+    (clone.path / STUDY).write_text(
+        text.replace("run: [sums, transferred]", "run: [sums, transferred"), encoding="utf-8"
+    )
     assert "not valid JSON or YAML" in refused(clone)
 
 

@@ -112,6 +112,8 @@ def build(name: str, settings: dict) -> pd.DataFrame:
         return runs.costs([(stage["stage"], load_benchmark(stage["path"])) for stage in stages])
     if name in judged.LOADERS:
         return judged.build(name, settings)
+    if name == "transfer" and not settings.get("pairs"):
+        raise UserError("--settings: `pairs` is empty; list the experiments to compare (see make_table.py).")
     found = collect(name, settings)
     if name == "weights":
         frame = runs.weights(found["weights"], settings.get("experiments", {}))
