@@ -13,7 +13,7 @@ import pytest
 from scalebio import row_scores, transfer
 from scalebio.errors import UserError
 from scalebio.statistics import paired_difference
-from scalebio.tables import summary
+from scalebio.tables import inputs, summary
 from scalebio.tables import transfer as table_of
 from scalebio.tables.runs import Run
 
@@ -161,6 +161,11 @@ def test_agreement_is_of_mean_weights_and_regret_is_paired_by_seed():
     expected = paired_difference({0: 1.1, 1: 2.3}, {0: 1.0, 1: 2.0})
     assert row[["regret", "low", "high"]].tolist() == pytest.approx([0.2, expected.low, expected.high])
     assert (row["n"], row["seeds"], row["verdict"], row["cannot_say"]) == (2, 2, "not distinguishable", "")
+
+
+def test_a_table_without_pairs_is_refused():
+    with pytest.raises(UserError, match="`pairs` is empty"):
+        inputs.build("transfer", {"runs": []})
 
 
 def test_one_seed_and_what_is_missing_are_said():

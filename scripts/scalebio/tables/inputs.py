@@ -121,6 +121,8 @@ def build(name: str, settings: dict) -> pd.DataFrame:
         return judged.build(name, settings)
     if name == "math_differences":
         return maths.differences(settings)
+    if name == "transfer" and not settings.get("pairs"):
+        raise UserError("--settings: `pairs` is empty; list the experiments to compare (see make_table.py).")
     found = collect(name, settings)
     if name == "weights":
         frame = runs.weights(found["weights"], settings.get("experiments", {}))
