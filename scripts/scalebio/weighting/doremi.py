@@ -15,7 +15,6 @@ much as a short one, as everywhere here. AdamW with a ramp and a cosine; every b
 the reference has gained on it.
 """
 
-import copy
 from dataclasses import asdict
 
 import numpy as np
@@ -65,7 +64,7 @@ class Run:
         self.problem, self.settings, self.count = problem, settings, len(problem.sources)
         base = problem.model
         recipe = (problem, settings.steps, settings.learning_rate, settings.ramp, seed)
-        self.reference = Proxy("the reference model", copy.deepcopy(base), *recipe)
+        self.reference = Proxy("the reference model", problem.parallel.twin(base), *recipe)
         self.proxy = Proxy("the proxy model", base, *recipe)
         self.draws = {
             model: StratifiedDraws(problem.by_source, settings.per_source, stream(seed, f"doremi {model} batches"))

@@ -7,7 +7,6 @@ proxy models for a large one; here the proxy is the base itself, trained shortly
 of a least share per run have no place here: rows repeat as in the final mixture.
 """
 
-import copy
 
 import numpy as np
 
@@ -49,7 +48,7 @@ class Runs:
         available = {name: len(examples) for name, examples in by_source.items()}
         drawn = mixture.draw(weights, available, settings.steps * settings.batch, self.seed, {})
         job = finetuning.FineTuning(
-            copy.deepcopy(problem.model),
+            problem.parallel.twin(problem.model),
             [by_source[name][i] for name, rows in drawn.items() for i in rows],
             finetuning.Recipe(settings.steps, settings.batch, settings.learning_rate, settings.ramp),
             problem.row_length,

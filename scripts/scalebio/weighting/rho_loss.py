@@ -17,7 +17,6 @@ validation rows, learnt by heart, make every other row look irreducible; and a s
 near zero, however much of it the validation set needs.
 """
 
-import copy
 from dataclasses import asdict
 
 import numpy as np
@@ -54,7 +53,7 @@ class Run:
         self.trajectory = weight_rows(0, problem.sources, np.full(len(sizes), 1 / len(sizes)))
         self.spent = Spent()
         base = problem.model
-        twin = copy.deepcopy(base)
+        twin = problem.parallel.twin(base)
         self.reference: FineTuning | None = FineTuning(
             twin,
             validation,
