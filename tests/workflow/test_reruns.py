@@ -92,8 +92,9 @@ def test_appended_validation_rows_and_another_way_to_train_reach_every_method(fi
         made = " ".join(outputs for name, outputs in planned if name == rule)
         assert all(f"{folder}/{file}" in made for folder in folders), rule
     shown = finished_copy.run("-n", "-p")
-    assert shown.count('"lisa": null, "lora": null') == 2
-    assert shown.count('"trained_on_validation": true') == 2
+    # These two and the one that takes its weights from the second.
+    assert shown.count('"lisa": null, "lora": null') == 3
+    assert shown.count('"trained_on_validation": true') == 3
     assert shown.count('"append_validation": true, "stage": "finetuning"') == 1
     assert shown.count('"append_validation": true, "study"') == 1
     finished_copy.run(*(f"{folder}/mixture.json" for folder in folders))

@@ -40,7 +40,6 @@ def test_every_promised_file_exists_and_is_not_empty(finished):
     run = ["weights.json", "trajectory.parquet", "row_scores.parquet", "mixture.parquet", "mixture.json"]
     run += ["training.parquet", "metrics.json"]
     run += [f"model/{name}" for name in MODEL]
-    run += [f"math/{name}" for name in ("answers.jsonl", "graded.jsonl", "scores.csv")]
     expected = [*sources, *pool, "results/small/sums/pool/test.parquet"]
     expected += [f"results/small/sums/tiny/base/{name}" for name in MODEL]
     expected += ["results/small/sums/math/differences.csv"]
@@ -48,6 +47,9 @@ def test_every_promised_file_exists_and_is_not_empty(finished):
         f"results/small/downloads/math/{name}.{kind}" for name in ("gsm8k", "math") for kind in ("jsonl", "json")
     ]
     expected += [f"{path}/{name}" for path in (*RUNS.values(), TAKEN) for name in run]
+    expected += [
+        f"{path}/math/{name}" for path in RUNS.values() for name in ("answers.jsonl", "graded.jsonl", "scores.csv")
+    ]
     expected += [f"results/small/tables/{name}.{kind}" for name in TABLES for kind in ("csv", "md")]
     expected += [f"results/small/figures/{name}.{kind}" for name in FIGURES for kind in ("pdf", "png")]
     results = finished.results()

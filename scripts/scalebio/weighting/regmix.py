@@ -7,7 +7,6 @@ proxy models for a large one; here the proxy is the base itself, trained shortly
 of a least share per run have no place here: rows repeat as in the final mixture.
 """
 
-
 import numpy as np
 
 from scalebio import checkpoints, finetuning, mixture
