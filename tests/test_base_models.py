@@ -172,8 +172,8 @@ def test_the_template_for_base_models_covers_answers_whatever_the_tokenizer_mark
         asked = tokenizer.decode(encode(turns[:3], tokenizer, 256).ids)
         expected = "###System:\nBe brief.\n\n###Human:\nHi\n\n###Assistant:\nHello.<end>\n"
         assert asked == (mark or "") + expected
-    with pytest.raises(UserError, match="cannot read nowhere.jinja"):
-        base_models.set_template(tokenizer, "nowhere.jinja")
+    with pytest.raises(UserError, match="models.base.chat_template: cannot read nowhere.jinja"):
+        base_models.set_template(tokenizer, "nowhere.jinja", "models.base.chat_template")
 
 
 @pytest.mark.slow
