@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scalebio import planted, planted_checks, planted_runs, weighting
+from scalebio import planted, planted_checks, planted_runs, statistics, weighting
 from scalebio.errors import UserError
 
 
@@ -65,9 +65,9 @@ def test_rows_are_drawn_by_weight_and_again_once_used_up():
 
 
 def test_total_variation():
-    assert planted_runs.total_variation(np.array([0.7, 0.3]), np.array([0.7, 0.3])) == 0
-    assert planted_runs.total_variation(np.array([1.0, 0]), np.array([0, 1.0])) == 1
-    assert planted_runs.total_variation(np.array([0.5, 0.5]), np.array([0.7, 0.3])) == pytest.approx(0.2)
+    assert statistics.total_variation(np.array([0.7, 0.3]), np.array([0.7, 0.3])) == 0
+    assert statistics.total_variation(np.array([1.0, 0]), np.array([0, 1.0])) == 1
+    assert statistics.total_variation(np.array([0.5, 0.5]), np.array([0.7, 0.3])) == pytest.approx(0.2)
 
 
 def test_measuring_gives_a_row_for_every_method(monkeypatch):
@@ -88,10 +88,10 @@ def test_measuring_gives_a_row_for_every_method(monkeypatch):
 FRESH = (40, 41, 42)  # no setting was chosen on these
 
 
-def improved(name: str, seed: int, base: str = "poor"):
+def improved(name: str, seed: int, base: str = "poor", method: str = "improved"):
     """The truth, and weights learned by the improved setting before and after pruning."""
-    task = planted.make(name, seed)
-    outcome = weighting.learn(planted_runs.problem(task, base), planted_runs.IMPROVED, seed)
+    task, (settings, layers) = planted.make(name, seed), planted_runs.METHODS[method]
+    outcome = weighting.learn(planted_runs.problem(task, base, layers), settings, seed)
     return task.truth, np.array(list(outcome.extra["final"].values())), outcome.weights
 
 
@@ -108,7 +108,14 @@ def test_the_clean_source_wins_and_weights_fall_with_corruption(seed):
 @pytest.mark.parametrize("name", ["pref631", "conf73"])
 def test_known_mixtures_are_found_also_where_skills_conflict(name, seed):
     truth, _, weights = improved(name, seed)
-    assert planted_runs.total_variation(weights, truth) <= 0.05
+    assert statistics.total_variation(weights, truth) <= 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "base"), sorted(planted_runs.LISA_TASKS))
+def test_winner_and_proportions_are_found_with_one_layer_in_training_at_a_time(name, base):
+    truth, _, weights = improved(name, FRESH[0], base, "improved, LISA 1 of 4")
+    assert statistics.total_variation(weights, truth) <= 0.05
 
 
 @pytest.mark.slow

@@ -11,7 +11,8 @@ from scipy.stats import mannwhitneyu
 
 from scalebio import planted
 from scalebio.confirmation import THRESHOLD
-from scalebio.planted_runs import check, total_variation
+from scalebio.planted_runs import check
+from scalebio.statistics import total_variation
 
 # task and base → shares to be checked besides the planted ones: one slightly off, then wrong ones (too extreme, too
 # flat, junk, the wrong order).

@@ -16,6 +16,7 @@ from scalebio.config_methods import GradientMatching, ScaleBiO, Uniform
 from scalebio.confirmation import confirm, recipe
 from scalebio.gradient_match import Matcher
 from scalebio.losses import mean_losses
+from scalebio.statistics import total_variation
 
 # The loop as the paper and the ACL release have it: no resync, the λ rate that finds winners best (docs/method.md).
 PUBLISHED = ScaleBiO(kind="scalebio", steps=200, learning_rate=1e-3, weight_learning_rate=0.05, check_steps=0)
@@ -47,11 +48,6 @@ GRID = {
     "conf73": [[0.6, 0.4, 0, 0], [0.8, 0.2, 0, 0]],
     "skill2": [[0.6, 0.4, 0, 0, 0, 0], [0.7, 0.3, 0, 0, 0, 0]],
 }
-
-
-def total_variation(weights: np.ndarray, truth: np.ndarray) -> float:
-    """Half the sum of absolute differences of two distributions: 0 equal, 1 disjoint."""
-    return float(np.abs(np.asarray(weights) - truth).sum() / 2)
 
 
 def trained_loss(task: planted.Task, base: str, weights: np.ndarray, seeds: int) -> float:

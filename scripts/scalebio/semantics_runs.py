@@ -13,8 +13,8 @@ from scalebio import planted
 from scalebio.bilevel import Bilevel, learn
 from scalebio.config import Lisa
 from scalebio.config_methods import ScaleBiO
-from scalebio.planted_runs import total_variation
 from scalebio.semantics import PRESETS, Semantics
+from scalebio.statistics import total_variation
 
 LAYERS = Lisa(layers=1, interval=5)
 DROPOUT = 0.1

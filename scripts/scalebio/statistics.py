@@ -1,4 +1,4 @@
-"""Means, intervals and comparisons over seeds: what the tables say and the figures draw.
+"""Means, intervals and comparisons over seeds, and how far weights lie apart: what the tables say and the figures draw.
 
 All intervals are Student t-intervals. With one value there is no interval: its ends are NaN, never a made-up number.
 """
@@ -80,3 +80,8 @@ def exceeds_spread(method: Sequence[float], baseline: Sequence[float]) -> bool:
     """
     spreads = [value for value in (spread(method), spread(baseline)) if not math.isnan(value)]
     return bool(spreads) and abs(float(np.mean(method)) - float(np.mean(baseline))) > max(spreads)
+
+
+def total_variation(p: np.ndarray, q: np.ndarray) -> float:
+    """Half the sum of absolute differences of two distributions: the share of a mixture that would have to move; 0 equal, 1 disjoint."""
+    return float(np.abs(np.asarray(p) - q).sum() / 2)

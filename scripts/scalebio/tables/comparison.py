@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from scalebio import statistics
+from scalebio.statistics import total_variation
 from scalebio.tables.runs import Run
-from scalebio.tables.transfer import total_variation
 
 COLUMNS = ["experiment", "method", "seeds", "test_loss", "low", "high", "difference", "difference_low"]
 COLUMNS += ["difference_high", "verdict", "gap_closed", "from_truth", "from_truth_low", "from_truth_high"]

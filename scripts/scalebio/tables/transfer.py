@@ -15,15 +15,11 @@ import pandas as pd
 from scipy import stats
 
 from scalebio import statistics
+from scalebio.statistics import total_variation
 from scalebio.tables.runs import Run
 
 COLUMNS = ["experiment", "model", "for_model", "method", "seeds", "spearman", "kendall", "total_variation"]
 COLUMNS += ["seed_variation", "regret", "low", "high", "n", "verdict", "cannot_say"]
-
-
-def total_variation(p: np.ndarray, q: np.ndarray) -> float:
-    """Half the sum of absolute differences: the share of the mixture that would have to move."""
-    return float(np.abs(p - q).sum() / 2)
 
 
 def ranks_agree(p: np.ndarray, q: np.ndarray) -> tuple[float, float]:
