@@ -71,8 +71,10 @@ STAND_IN = """#!/bin/bash
 while [[ "$1" == --* ]]; do shift; done
 export SLURM_NNODES=2 SLURM_JOB_NODELIST=here SLURM_JOB_ID={job}
 SLURM_NODEID=1 "$@" & other=$!
-SLURM_NODEID=0 "$@"; first=$?
-wait $other && exit $first
+SLURM_NODEID=0 "$@" & first=$!
+# As by --kill-on-bad-exit: the first that fails ends both.
+wait -n || {{ status=$?; kill $other $first; exit $status; }}
+wait -n
 """
 
 

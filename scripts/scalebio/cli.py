@@ -105,6 +105,13 @@ def claim_training(arguments: argparse.Namespace, *paths: str | Path) -> None:
         _at_end.enter_context(crash_notes.kept(arguments.checkpoints, arguments.attempt))
 
 
+def _leave_the_others() -> None:
+    """End the connections of a job of several processes while all are well; left to the interpreter, it can crash in doing so."""
+    distributed = sys.modules.get("torch.distributed")
+    if distributed and distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
 def run(main: Callable[[], None]) -> None:
     """Call `main`; a UserError becomes one clear message and exit status 2, and SIGTERM unwinds like Ctrl-C.
 
@@ -119,6 +126,7 @@ def run(main: Callable[[], None]) -> None:
     try:
         with _at_end:
             main()
+            _leave_the_others()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
