@@ -23,8 +23,8 @@ def main() -> None:
     settings = checked(Fetched, given.settings)
     what, origin = f"evaluations.math.benchmarks.{settings.benchmark}", settings.origin
     if origin.hub and not settings.offline_data:
-        found, commit = hub_data.rows(origin.hub, what)
-        rows, place = ((f"row {number}", row) for number, row in enumerate(found, 1)), f"{origin.hub.id} at {commit}"
+        rows, commit = hub_data.rows(origin.hub, what)
+        place = f"{origin.hub.id} at {commit}"
         where, inputs = {"kind": "hub", **origin.hub.model_dump(), "revision": commit}, {}
     else:
         file = Path(settings.offline_data, origin.local) if origin.hub else Path(origin.file)

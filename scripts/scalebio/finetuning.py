@@ -50,9 +50,7 @@ class FineTuning:
         dropout_rng: np.random.Generator | None = None,
     ):
         self.examples, self.recipe, self.validation = examples, recipe, validation
-        self.layer_draws = (
-            lisa.LayerDraws(len(lisa.find_layers(model)), layers.layers, layers.interval, layer_rng) if layers else None
-        )
+        self.layer_draws = lisa.draws_for(model, layers, layer_rng)
         collate = functools.partial(pack, row_length=row_length)
         self.dropout_rng = dropout_rng
         self.learner = Learner(

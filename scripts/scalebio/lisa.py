@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from scalebio.config import Lisa
 from scalebio.errors import UserError
 
 
@@ -86,3 +87,8 @@ def free_frozen(optimizer: torch.optim.Optimizer) -> None:
             if not parameter.requires_grad:
                 parameter.grad = None
                 optimizer.state.pop(parameter, None)
+
+
+def draws_for(model: torch.nn.Module, settings: Lisa | None, rng: np.random.Generator) -> LayerDraws | None:
+    """The draws among a model's layers; None where LISA is not asked for."""
+    return LayerDraws(len(find_layers(model)), settings.layers, settings.interval, rng) if settings else None

@@ -32,13 +32,7 @@ class Proxy:
     ):
         self.steps, self.learning_rate, self.ramp = steps, learning_rate, ramp
         layers = problem.layers
-        self.layer_draws = (
-            lisa.LayerDraws(
-                len(lisa.find_layers(model)), layers.layers, layers.interval, stream(seed, "lisa layers", name)
-            )
-            if layers
-            else None
-        )
+        self.layer_draws = lisa.draws_for(model, layers, stream(seed, "lisa layers", name))
         collate = functools.partial(pack, row_length=problem.row_length)
         self.learner = Learner(name, model, collate, problem.parallel, layers)
         self.done = 0

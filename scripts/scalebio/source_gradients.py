@@ -62,13 +62,7 @@ class SourceGradients:
         self.device = next(model.parameters()).device
         self.draws = StratifiedDraws(by_source, settings.per_source, stream(seed, f"{name} training batches"))
         self.validation_draws = Cycle(len(validation), stream(seed, f"{name} validation batches"))
-        self.layer_draws = (
-            lisa.LayerDraws(
-                len(lisa.find_layers(model)), layers.layers, layers.interval, stream(seed, f"{name} layers")
-            )
-            if layers
-            else None
-        )
+        self.layer_draws = lisa.draws_for(model, layers, stream(seed, f"{name} layers"))
         parameters = list(lora.trainable(model).values())
         for parameter in parameters:
             parameter.requires_grad_(True)

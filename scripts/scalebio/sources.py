@@ -98,8 +98,7 @@ def local_file(source: Source, offline_data: str | None = None) -> Path | None:
 
 def _from_hub(name: str, hub: HubData, format: str) -> tuple[list[Record], list[str], dict]:
     rows, commit = hub_data.rows(hub, f"source `{name}`")
-    places = ((f"row {number}", row) for number, row in enumerate(rows, 1))
-    records, places = records_module.convert(places, name, format, hub.id)
+    records, places = records_module.convert(rows, name, format, hub.id)
     return records, places, {"kind": "hub", **hub.model_dump(), "revision": commit}
 
 

@@ -264,7 +264,7 @@ def judged_figures():
         "mtbench_differences": "Paired differences to the baseline by category",
         "mtbench_repeats": "Scores against how often the judge rated",
     }
-    compared = any(len(STUDY.experiments[name].methods) > 1 for name in JUDGED)
+    compared = set(JUDGED) & set(COMPARED)
     made = {
         "mtbench": JUDGED,
         "mtbench_radar": JUDGED,

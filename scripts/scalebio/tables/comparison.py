@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from scalebio import statistics
-from scalebio.statistics import total_variation
 from scalebio.tables.runs import Run
 
 COLUMNS = ["experiment", "method", "seeds", "test_loss", "low", "high", "difference", "difference_low"]
@@ -79,7 +78,9 @@ def _from_truth(weights: list[dict[str, float]], expected: dict[str, float] | No
     if not expected:
         return dict.fromkeys(names, nan)
     apart = [
-        total_variation(np.array(list(found.values())), np.array([expected.get(source, 0.0) for source in found]))
+        statistics.total_variation(
+            np.array(list(found.values())), np.array([expected.get(source, 0.0) for source in found])
+        )
         for found in weights
     ]
     return dict(zip(names, statistics.mean_interval(apart)[:3], strict=True))

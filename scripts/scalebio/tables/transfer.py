@@ -15,7 +15,6 @@ import pandas as pd
 from scipy import stats
 
 from scalebio import statistics
-from scalebio.statistics import total_variation
 from scalebio.tables.runs import Run
 
 COLUMNS = ["experiment", "model", "for_model", "method", "seeds", "spearman", "kendall", "total_variation"]
@@ -31,7 +30,7 @@ def ranks_agree(p: np.ndarray, q: np.ndarray) -> tuple[float, float]:
 
 def seed_variation(by_seed: list[np.ndarray]) -> float:
     """Mean total variation between two seeds' weights; NaN with one seed."""
-    apart = [total_variation(p, q) for p, q in combinations(by_seed, 2)]
+    apart = [statistics.total_variation(p, q) for p, q in combinations(by_seed, 2)]
     return float(np.mean(apart)) if apart else nan
 
 
@@ -82,7 +81,7 @@ def _compared(theirs: dict[int, dict], own: dict[int, dict], model: str) -> dict
         "seeds": min(map(len, vectors)),
         "spearman": spearman,
         "kendall": kendall,
-        "total_variation": total_variation(p, q),
+        "total_variation": statistics.total_variation(p, q),
         # The larger of the two, and none unless both are known.
         "seed_variation": float(np.max([seed_variation(group) for group in vectors])),
         "no_agreement": said,
