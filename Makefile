@@ -22,10 +22,11 @@ echo 'Install one (Debian, Ubuntu: apt install python3 python3-venv) or name it:
 exit 2
 endef
 
-.PHONY: help environment demo test bench lint docs lock clean
+.PHONY: help environment demo watch test bench lint docs lock clean
 
 help:
 	@echo 'make demo   set up .venv, run the demo study on CORES=2 cores, write its report, say where to look'
+	@echo 'make watch  show the newest run of Snakemake in this folder while it goes on: jobs, times, live weights'
 	@echo 'make test   set up .venv, check the style, run every test'
 	@echo 'make bench  measure a step against the released code, some twelve minutes of one core, growth apart'
 	@echo 'make environment   only set up .venv (PYTHON=... names the interpreter that a new one is made from)'
@@ -42,12 +43,14 @@ lock:
 
 demo: environment
 	$(RUN) snakemake --cores $(CORES) --rerun-incomplete
-	$(RUN) snakemake --report results/demo/report.html
 	@echo
 	@echo 'The demo study is done. Where to look:'
 	@echo '  results/demo/report.html   everything on one page, opens without network'
 	@echo '  results/demo/figures/      each figure as PDF and PNG'
 	@echo '  results/demo/tables/       the numbers behind them'
+
+watch: environment
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/python scripts/watch.py
 
 lint: environment
 	$(RUN) ruff check .

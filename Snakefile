@@ -14,7 +14,9 @@ if not workflow.configfiles:
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/geometry.smk"
+include: "workflow/rules/gate_catalogue.smk"
 include: "workflow/rules/catalogue.smk"
+include: "workflow/rules/figure_catalogue.smk"
 
 
 report: "workflow/report/workflow.rst"
@@ -28,10 +30,15 @@ include: "workflow/rules/models.smk"
 include: "workflow/rules/evaluations.smk"
 include: "workflow/rules/math.smk"
 include: "workflow/rules/mtbench.smk"
+include: "workflow/rules/memory.smk"
 include: "workflow/rules/tables.smk"
+include: "workflow/rules/gates.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/claims.smk"
+include: "workflow/rules/report.smk"
 include: "workflow/rules/hypergradient.smk"
 include: "workflow/rules/planted.smk"
+include: "workflow/rules/grid.smk"
 include: "workflow/rules/semantics.smk"
 include: "workflow/rules/bench.smk"
 include: "workflow/rules/slurm_smoke.smk"
@@ -39,8 +46,11 @@ include: "workflow/rules/cluster.smk"
 
 
 rule all:
-    """Every table and figure of the study."""
+    """Every table and figure of the study, the claims of the paper held against them, and the report; controls passed where that is fatal."""
     default_target: True
     input:
         TABLES.values(),
         FIGURES.values(),
+        rules.claims.output,
+        REPORT,
+        passed("controls", *CONTROLS),

@@ -11,6 +11,7 @@ from scalebio.files import read_jsonl, write_jsonl
 from scalebio.maths.benchmarks import drawn
 from scalebio.maths.settings import Answers
 from scalebio.mtbench.settings import checked
+from scalebio.provenance import numbered, write_beside
 
 
 def main() -> None:
@@ -39,6 +40,8 @@ def main() -> None:
     with Journal(given.journal) as done:
         rows = answer(engine, asked, **how, done=done, made_under=made_under)
     write_jsonl(given.output, rows)
+    inputs = {"model": given.model, **numbered(given.questions, "questions")}
+    write_beside(given.output, given.settings, inputs, engine.tokenizer)
     print(f"{len(rows)} questions answered; {sum(row['shortened'] for row in rows)} with a shortened prompt")
 
 

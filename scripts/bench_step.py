@@ -36,7 +36,7 @@ def main() -> None:
     asked = dict(arguments.shape or [variants.wanted("6x256=all"), variants.wanted("gpt2-small=main")])
     found = table.run(asked, arguments.rounds, arguments.steps, progress=lambda text: print(text, flush=True))
     write_text(arguments.csv, found.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
-    write_text(arguments.markdown, table.markdown(found))
+    write_text(arguments.markdown, table.summary(found).markdown())
 
 
 if __name__ == "__main__":

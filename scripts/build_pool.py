@@ -43,7 +43,9 @@ def main() -> None:
     pool, manifest = pools.build(name, experiment, reference, sources)
     for part, rows in pool.items():
         records.write(getattr(given, part), rows)
-    write_json(given.manifest, manifest | {"provenance": provenance(given.settings, dict(given.sources))})
+    outputs = {part: getattr(given, part) for part in pool}
+    facts = provenance(given.settings, dict(given.sources), outputs=outputs)
+    write_json(given.manifest, manifest | {"provenance": facts})
     leaks = sum(manifest["leakage"]["same_prompt"].values())
     sizes = ", ".join(f"{len(rows)} {part}" for part, rows in pool.items())
     if experiment.leakage == "allow":

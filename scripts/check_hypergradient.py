@@ -23,7 +23,7 @@ def main() -> None:
     table = hypergradient_check.check(arguments.settings["seeds"])
     with replacing(arguments.csv) as temporary:
         table.to_csv(temporary, index=False)
-    write_text(arguments.markdown, hypergradient_check.summary(table) + "\n")
+    write_text(arguments.markdown, hypergradient_check.summary(table).markdown())
 
 
 if __name__ == "__main__":

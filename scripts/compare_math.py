@@ -10,6 +10,7 @@ from scalebio.files import read_jsonl, replacing
 from scalebio.maths import comparisons, scores
 from scalebio.maths.settings import Comparisons
 from scalebio.mtbench.settings import checked
+from scalebio.provenance import numbered, write_beside
 
 
 def main() -> None:
@@ -23,6 +24,7 @@ def main() -> None:
     table = comparisons.table(runs, settings.baseline)
     with replacing(given.differences) as temporary:
         table.to_csv(temporary, index=False, float_format="%.6g")
+    write_beside(given.differences, given.settings, numbered(given.graded, "graded"))
     for row in table[(table["grouping"] == scores.ALL) & (table["seed"] == scores.ALL)].itertuples():
         print(
             f"{row.benchmark}, {row.method} minus {row.baseline}: {row.difference:+.1%} ({row.low:+.1%} to "

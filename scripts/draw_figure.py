@@ -3,16 +3,20 @@
     draw_figure.py NAME --table TABLE.csv --settings JSON --pdf OUT.pdf --png OUT.png
 
 NAME (its table): weights (trajectories), final_weights (weights), test_loss (test_loss), training_curves
-(training_curves), math (math), method_comparison (method_comparison), mtbench and mtbench_radar (mtbench), mtbench_differences (mtbench_differences), mtbench_repeats
+(training_curves), math (math), method_comparison (method_comparison), ablations (ablations),
+weights_by_model (weights), mtbench and mtbench_radar (mtbench), mtbench_differences (mtbench_differences), mtbench_repeats
 (mtbench_repeats), mixtures (mixtures), hypergradient, semantics and growth (results/<name>/<name>.csv), bench
 (results/bench/step.csv).
 
 Settings:
     {"study": "demo", "experiment": "denoising", "sources": [order], "corruption": {SOURCE: RATE} | null,
-     "expected": {SOURCE: SHARE} | null, "stage": "finetuning" | "reweighting"}
+     "expected": {SOURCE: SHARE} | null, "stage": "finetuning" | "reweighting", "rows": 1920, "validation_bootstrap": false,
+     "groups": [[{"experiment": NAME, "model": NAME, "method": NAME}, ...], ...]}
 
 `study` stands in the corner of every figure. weights and final_weights show one `experiment`, which must be set, and
-its `sources` in that order; `corruption` and `expected` serve weights, `stage` training_curves. Same input, same bytes.
+its `sources` in that order; `corruption` and `expected` serve weights,
+`stage` training_curves, `groups` weights_by_model: the experiments on the same sources, model by model. `rows` of the mixture and
+`validation_bootstrap` say what intervals of weights are computed from and cover. Same input, same bytes.
 """
 
 from scalebio import cli
@@ -23,6 +27,7 @@ def main() -> None:
     import importlib
 
     from scalebio.figures import CHECKS, NAMES, house
+    from scalebio.provenance import write_beside
     from scalebio.tables import tidy
 
     parser = cli.parser(__doc__)
@@ -37,6 +42,8 @@ def main() -> None:
     table = tidy.read_csv(arguments.table, module.COLUMNS, text=getattr(module, "TEXT", ()))
     with house.style():
         house.save(module.draw(table, arguments.settings), arguments.pdf, arguments.png)
+    settings = {"figure": arguments.name, **arguments.settings}
+    write_beside(arguments.png, settings, {"table": arguments.table}, pdf=arguments.pdf)
 
 
 if __name__ == "__main__":

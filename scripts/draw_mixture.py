@@ -1,6 +1,6 @@
 """Draw the rows that the final model is trained on, by the learned weights, and add the validation rows if asked to.
 
-Settings: rows, seed, max_repeat (source → limit or null), max_length.
+Settings: rows, seed, max_repeat (source → limit or null), over_supply (refuse or cap), max_length.
 """
 
 from pathlib import Path
@@ -36,7 +36,10 @@ def main() -> None:
     by_source = records.group_by_source(records.read(arguments.train), list(weights))
     available = {name: len(rows) for name, rows in by_source.items()}
     scores = row_scores.read(arguments.row_scores, available)
-    chosen = mixture.draw(weights, available, settings["rows"], settings["seed"], settings["max_repeat"], scores)
+    over_supply = settings.get("over_supply", "refuse")
+    chosen = mixture.draw(
+        weights, available, settings["rows"], settings["seed"], settings["max_repeat"], scores, over_supply
+    )
     drawn = {name: [by_source[name][i] for i in indices] for name, indices in chosen.items()}
 
     added = records.read(arguments.validation) if arguments.validation else []
@@ -57,6 +60,10 @@ def main() -> None:
         cut = ", ".join(f"{name}: {count}" for name, count in counts.items() if count)
         print(f"rows cut at max_length = {settings['max_length']} tokens: {cut}")
 
+    shares = mixture.realised(weights, available, tokens, {name: len(drawn[name]) for name in drawn})
+    if capped := [f"{name}: {facts['capped']}" for name, facts in shares.items() if facts["capped"]]:
+        print(f"rows that max_repeat kept back, given to the other sources: {', '.join(capped)}")
+
     rows = [row for name in drawn for row in drawn[name]] + added
     order = stream(settings["seed"], "mixture order").permutation(len(rows))
     records.write(arguments.output, [rows[i] for i in order])
@@ -66,10 +73,10 @@ def main() -> None:
         arguments.manifest,
         {
             "rows": len(rows),
-            "sources": mixture.realised(weights, available, tokens, {name: len(drawn[name]) for name in drawn}),
+            "sources": shares,
             "truncated": truncated,
             "validation": validation,
-            "provenance": provenance(settings, inputs, tokenizer),
+            "provenance": provenance(settings, inputs, tokenizer, {"mixture": arguments.output}),
         },
     )
 

@@ -33,7 +33,8 @@ def main() -> None:
     asked = benchmarks.questions(settings.benchmark, rows, place)
     write_jsonl(given.output, asked)
     facts = {"benchmark": settings.benchmark, "questions": len(asked), "sha256": sha256(given.output), "origin": where}
-    write_json(given.manifest, facts | {"provenance": provenance(given.settings, inputs)})
+    outputs = {"questions": given.output}
+    write_json(given.manifest, facts | {"provenance": provenance(given.settings, inputs, outputs=outputs)})
     print(f"{settings.benchmark}: {len(asked)} questions of {place}")
 
 

@@ -18,7 +18,7 @@ def main() -> None:
     from scalebio import base_models, packages
     from scalebio.config import Model
     from scalebio.files import replacing, write_json
-    from scalebio.provenance import provenance, sha256
+    from scalebio.provenance import provenance
 
     settings = arguments.settings
     spec = Model.model_validate(settings["model"])
@@ -45,10 +45,10 @@ def main() -> None:
     with replacing(folder) as temporary:
         temporary.mkdir()
         base_models.save(model, tokenizer, temporary)
-        weights = {file.name: sha256(file) for file in sorted(temporary.glob("*.safetensors"))}
         write_json(
             temporary / Path(arguments.output).name,
-            {"origin": origin, "weights": weights, "provenance": provenance(settings, inputs, tokenizer)},
+            {"origin": origin, **base_models.hashes(temporary)}
+            | {"provenance": provenance(settings, inputs, tokenizer)},
         )
 
 

@@ -30,7 +30,8 @@ def main() -> None:
     rows, manifest = sources.load(name, source, offline_data)
     records.write(given.output, rows)
     file = sources.local_file(source, offline_data)
-    write_json(given.manifest, manifest | {"provenance": provenance(given.settings, {"file": file} if file else {})})
+    facts = provenance(given.settings, {"file": file} if file else {}, outputs={"records": given.output})
+    write_json(given.manifest, manifest | {"provenance": facts})
     left_out = manifest["dropped_unanswered"] + manifest["dropped_long"]
     print(f"source {name}: {len(rows)} rows, {left_out} left out by filters, {manifest['corrupted_rows']} spoiled")
 

@@ -31,7 +31,7 @@ def main() -> None:
     from scalebio.parallel import Parallel
     from scalebio.preflight import check_expected
     from scalebio.progress import Progress
-    from scalebio.provenance import provenance, sha256
+    from scalebio.provenance import provenance
     from scalebio.streams import stream
 
     settings = arguments.settings
@@ -93,9 +93,9 @@ def main() -> None:
     with replacing(Path(arguments.output).parent) as temporary:
         temporary.mkdir()
         base_models.save(model, tokenizer, temporary)
-        weights = {file.name: sha256(file) for file in sorted(temporary.glob("*.safetensors"))}
-        facts = provenance(settings, inputs, tokenizer, device=str(parallel.device), world_size=parallel.world)
-        made = {"weights": weights, "layers": job.drawn, "provenance": facts}
+        ran = {"device": str(parallel.device), "world_size": parallel.world}
+        facts = provenance(settings, inputs, tokenizer, {"training": arguments.training}, **ran)
+        made = base_models.hashes(temporary) | {"layers": job.drawn, "provenance": facts}
         write_json(temporary / Path(arguments.output).name, made)
     kept.remove()
 

@@ -1,7 +1,8 @@
 """Learn one weight per source with one method and one seed.
 
 Settings: experiment, method (name), settings (the method's section), seed, sources (names in order), pool_rows,
-max_length, lisa, lora (of these two at most one), and for the oracle expected (source → share).
+max_length, lisa, lora (of these two at most one), for the oracle expected (source → share), and
+validation_bootstrap (true: validation rows are drawn again by the seed).
 """
 
 from dataclasses import asdict
@@ -16,6 +17,7 @@ def main() -> None:
     options.add_argument("--model", required=True, help="provenance.json in the base model's folder")
     options.add_argument("--train", required=True)
     options.add_argument("--validation", required=True)
+    options.add_argument("--start", help="weights.json to start from; left out: equal weights")
     options.add_argument("--output", required=True, help="weights.json")
     options.add_argument("--trajectory", required=True, help="trajectory.parquet")
     options.add_argument("--row-scores", required=True, help="row_scores.parquet")
@@ -26,12 +28,12 @@ def main() -> None:
     import pandas as pd
     from pydantic import TypeAdapter
 
-    from scalebio import records, row_scores, weighting
+    from scalebio import records, row_scores, warm_start, weighting
     from scalebio.config import Lisa, Lora
     from scalebio.config_methods import Method
-    from scalebio.files import replacing, write_json
+    from scalebio.files import read_json, replacing, write_json
     from scalebio.progress import Progress
-    from scalebio.provenance import provenance
+    from scalebio.provenance import provenance, write_beside
 
     settings = arguments.settings
     names = settings["sources"]
@@ -41,6 +43,9 @@ def main() -> None:
     pool = records.group_by_source(records.read(arguments.train), names)
     by_source = {name: rows[: settings.get("pool_rows")] for name, rows in pool.items()}
     inputs = {"model": arguments.model, "train": arguments.train, "validation": arguments.validation}
+    inputs |= {"start": arguments.start} if arguments.start else {}
+    earlier = read_json(arguments.start) if arguments.start else None
+    start = warm_start.shares(earlier, names, arguments.start) if earlier else None
     used = {}
 
     def encode(rows: list, index: dict | None = None) -> list:
@@ -87,6 +92,8 @@ def main() -> None:
         layers=lisa,
         sizes=[len(pool[name]) for name in names],
         expected=settings.get("expected"),
+        start=start,
+        bootstrap=settings["seed"] if settings.get("validation_bootstrap") else None,
         load_parallel=load_parallel,
         load_checkpoints=load_checkpoints,
         progress=Progress(label) if first_process() else (lambda *seen: None),
@@ -97,10 +104,17 @@ def main() -> None:
     if not first_process():
         return
 
+    started = {"started_from": warm_start.record(earlier, start, outcome.weights)} if start else {}
+    if start:
+        moved = started["started_from"]["total_variation"]
+        print(f"{label}: started from {arguments.start}; {moved:.1%} of the mixture moved since")
     columns = {"step": "int64", "source": "string", "quantity": "string", "value": "float64"}
     with replacing(arguments.trajectory) as temporary:
         pd.DataFrame(outcome.trajectory, columns=list(columns)).astype(columns).to_parquet(temporary, index=False)
     row_scores.write(arguments.row_scores, names, outcome.row_scores)
+    # Not in weights.json: the trajectory holds seconds and memory, and the same run shall give the same weights.json.
+    write_beside(arguments.trajectory, settings, inputs)
+    outputs = {"row_scores": arguments.row_scores}
     ran = {"device": str(used["parallel"].device), "world_size": used["parallel"].world} if "parallel" in used else {}
     write_json(
         arguments.output,
@@ -110,7 +124,8 @@ def main() -> None:
             "seed": settings["seed"],
             "cost": asdict(outcome.spent),
             **outcome.extra,
-            "provenance": provenance(settings, inputs, used.get("tokenizer"), **ran),
+            **started,
+            "provenance": provenance(settings, inputs, used.get("tokenizer"), outputs, **ran),
         },
     )
     if "parallel" in used:

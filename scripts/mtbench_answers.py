@@ -10,6 +10,7 @@ from scalebio.cli import claim, expected, gpu_parser, run
 from scalebio.files import write_jsonl
 from scalebio.mtbench import questions
 from scalebio.mtbench.settings import Answers, checked
+from scalebio.provenance import write_beside
 
 
 def main() -> None:
@@ -36,6 +37,7 @@ def main() -> None:
     with Journal(given.journal) as done:
         rows = answer(engine, asked, **how, done=done, made_under=made_under)
     write_jsonl(given.output, rows)
+    write_beside(given.output, given.settings, {"model": given.model, "questions": given.questions}, engine.tokenizer)
     cut = sum(any(row["shortened"]) for row in rows)
     print(f"{len(rows)} questions answered by {settings.model_id}; {cut} with a shortened prompt")
 

@@ -12,6 +12,7 @@ from scalebio.journal import Journal
 from scalebio.mtbench import data, endpoints, prompts, questions
 from scalebio.mtbench.judging import judge
 from scalebio.mtbench.settings import Judgments, checked
+from scalebio.provenance import numbered, write_beside
 
 
 def main() -> None:
@@ -25,10 +26,13 @@ def main() -> None:
     claim(given.output, given.journal)
     settings = checked(Judgments, given.settings)
     asked, answers = questions.read(given.questions), [read_jsonl(path) for path in given.answers]
-    templates, digest = prompts.read(data.find(data.PROMPTS, settings.data, given.downloads))
+    found = data.find(data.PROMPTS, settings.data, given.downloads)
+    templates, digest = prompts.read(found)
     with Journal(given.journal) as done, endpoints.started(settings.judge, given.downloads) as endpoint:
         rows = judge(asked, answers, templates, digest, endpoint, settings.judge, done)
     write_jsonl(given.output, rows)
+    inputs = {"questions": given.questions, "prompts": found, **numbered(given.answers, "answers")}
+    write_beside(given.output, given.settings, inputs)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from scalebio.errors import UserError
 from scalebio.files import write_jsonl
 from scalebio.mtbench import data, questions
 from scalebio.mtbench.settings import Questions, checked
+from scalebio.provenance import write_beside
 
 
 def main() -> None:
@@ -20,14 +21,17 @@ def main() -> None:
     arguments.add_argument("--output", type=Path, required=True, help="questions.jsonl")
     given = arguments.parse_args()
     settings = checked(Questions, given.settings)
+    inputs = {"test": given.test} if settings.from_test_set and given.test else {}
     if not settings.from_test_set:
         files = [data.find(what, settings.data, given.downloads) for what in (data.QUESTIONS, settings.references)]
         asked = questions.mt_bench(*files, settings.references)
+        inputs = {"questions": files[0], "references": files[1]}
     elif given.test:
         asked = questions.from_records(records.read(given.test), settings.from_test_set, settings.seed)
     else:
         raise UserError("mtbench.from_test_set makes questions of test rows: give them with --test test.parquet.")
     write_jsonl(given.output, asked)
+    write_beside(given.output, given.settings, inputs)
     print(f"{len(asked)} questions ({asked[0]['set']}) in {len({q['category'] for q in asked})} categories")
 
 

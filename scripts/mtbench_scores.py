@@ -10,6 +10,7 @@ from scalebio.cli import parser, run
 from scalebio.files import read_jsonl, replacing
 from scalebio.mtbench import comparisons, scores
 from scalebio.mtbench.settings import Scores, checked
+from scalebio.provenance import write_beside
 
 
 def main() -> None:
@@ -26,6 +27,7 @@ def main() -> None:
     for path, frame in ((given.scores, table), (given.differences, differences)):
         with replacing(path) as temporary:
             frame.to_csv(temporary, index=False, float_format="%.6g")
+    write_beside(given.scores, given.settings, {"judgments": given.judgments}, differences=given.differences)
     for row in table[(table["category"] == scores.ALL) & (table["turn"] == scores.BOTH)].itertuples():
         print(
             f"{row.model}: score {row.score:.2f} ({row.low:.2f} to {row.high:.2f}), {row.n} ratings, {row.failed} failed"

@@ -7,6 +7,7 @@ from scalebio.cli import parser, run
 from scalebio.files import read_jsonl, replacing, write_jsonl
 from scalebio.maths import scores
 from scalebio.maths.grading import grade
+from scalebio.provenance import numbered, write_beside
 
 
 def main() -> None:
@@ -27,6 +28,8 @@ def main() -> None:
     table = scores.table(rows)
     with replacing(given.scores) as temporary:
         table.to_csv(temporary, index=False, float_format="%.6g")
+    inputs = {"answers": given.answers, **numbered(given.questions, "questions")}
+    write_beside(given.scores, {}, inputs, graded=given.graded)
     for row in table[table["grouping"] == scores.ALL].itertuples():
         print(
             f"{row.benchmark}: {row.correct} of {row.n} right, {row.accuracy:.1%} ({row.low:.1%} to {row.high:.1%}); "

@@ -5,16 +5,10 @@ several processes with `--shard`. Modes that cannot fit are named and skipped. W
 """
 
 from scalebio.cli import first_process, run, training_parser
+from scalebio.known_shapes import LLAMA_3_8B
 
 SHAPES = {
-    "llama-3-8b": {
-        "vocab_size": 128_256,
-        "hidden_size": 4096,
-        "intermediate_size": 14_336,
-        "num_hidden_layers": 32,
-        "num_attention_heads": 32,
-        "num_key_value_heads": 8,
-    },
+    "llama-3-8b": LLAMA_3_8B,
     "tiny": {
         "vocab_size": 512,
         "hidden_size": 64,

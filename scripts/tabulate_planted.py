@@ -23,7 +23,7 @@ def main() -> None:
 
     frame = table.tidy([row for path in arguments.rows for row in json.loads(Path(path).read_text())["rows"]])
     write_text(arguments.csv, frame.to_csv(index=False, lineterminator="\n"))
-    write_text(arguments.markdown, table.summary(frame))
+    write_text(arguments.markdown, table.summary(frame).markdown())
     with house.style():
         house.save(planted.draw(frame, {}), arguments.pdf, arguments.png)
 

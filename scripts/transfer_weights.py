@@ -29,7 +29,7 @@ def main() -> None:
     from scalebio import transfer
     from scalebio.errors import UserError
     from scalebio.files import read_json, replacing, write_json
-    from scalebio.provenance import provenance
+    from scalebio.provenance import provenance, write_beside
 
     settings = arguments.settings
     experiment, origin = settings["experiment"], settings["origin"]["experiment"]
@@ -57,9 +57,11 @@ def main() -> None:
     with replacing(arguments.trajectory) as temporary:
         columns = {"step": "int64", "source": "string", "quantity": "string", "value": "float64"}
         pd.DataFrame(columns=list(columns)).astype(columns).to_parquet(temporary, index=False)
+    outputs = {"row_scores": arguments.scores}
     inputs = {"weights": arguments.weights, "pool": arguments.pool, "their_pool": arguments.their_pool}
     inputs |= {"row_scores": arguments.row_scores, "train": arguments.train, "their_train": arguments.their_train}
     inputs |= {"model": arguments.model, "their_model": arguments.their_model}
+    write_beside(arguments.trajectory, settings, inputs)
     write_json(
         arguments.output,
         {
@@ -69,7 +71,7 @@ def main() -> None:
             # What learning them cost stands with those that learned.
             "cost": {"forward_tokens": 0, "backward_tokens": 0},
             "transferred": facts,
-            "provenance": provenance(settings, inputs),
+            "provenance": provenance(settings, inputs, outputs=outputs),
         },
     )
 

@@ -23,7 +23,7 @@ def main() -> None:
     from scalebio.files import replacing, write_json
     from scalebio.preflight import check_expected
     from scalebio.progress import Progress
-    from scalebio.provenance import provenance, sha256
+    from scalebio.provenance import provenance
     from scalebio.streams import stream
 
     settings = arguments.settings
@@ -63,7 +63,7 @@ def main() -> None:
                 "first_loss": history[0]["loss"],
                 "last_loss": history[-1]["loss"],
                 "parameters": model.num_parameters(),
-                "weights": {file.name: sha256(file) for file in sorted(temporary.glob("*.safetensors"))},
+                **base_models.hashes(temporary),
                 "provenance": provenance(settings, inputs, tokenizer, device=str(base_models.device())),
             },
         )

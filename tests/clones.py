@@ -13,6 +13,8 @@ import yaml
 
 STUDY = "config/small.yaml"
 SCALEBIO = "results/small/sums/tiny/scalebio/seed0"
+# Snakemake for tests on SLURM, real or fake, that cannot wait for minutes until it looks at its jobs.
+EAGER = str(Path(__file__).resolve().with_name("eager_snakemake.py"))
 # Snakemake's own variables of an outer run, should these tests be started by one, must not reach ours.
 ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith("SNAKEMAKE_")} | {
     "OMP_NUM_THREADS": "1"

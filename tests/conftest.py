@@ -31,6 +31,8 @@ sys.path.insert(0, str(ROOT / "scripts"))
 FIRST = (
     "workflow/test_demo.py",
     "slurm/test_whole_study.py",
+    # Not in need of the small study, so that a second worker need not wait until the first has run it.
+    "slurm/test_cluster.py",
     "slurm/test_faults_of_jobs.py",
     "slurm/test_faults_of_nodes.py",
     "slurm/test_faults_of_limits.py",

@@ -1,9 +1,9 @@
 """What tests/test_parallel.py starts on several processes: each mode's weights and final model, written by the first.
 
-Run by hand: accelerate launch --multi_gpu --num_processes 2 … tests/parallel_worker.py OUT.json [--shard] [--micro-batch N]
+Run by hand: accelerate launch --multi_gpu --num_processes 2 … tests/parallel_worker.py OUT.json '{"shard": true}' …
+One set of `Parallel`'s arguments after the other, because starting the processes costs more than what they do.
 """
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -129,13 +129,11 @@ def run(parallel: Parallel) -> dict:
 
 
 if __name__ == "__main__":
-    options = argparse.ArgumentParser()
-    options.add_argument("out")
-    options.add_argument("--shard", action="store_true")
-    options.add_argument("--micro-batch", type=int)
-    arguments = options.parse_args()
+    out, *ways = sys.argv[1:]
     torch.set_num_threads(1)
-    parallel = Parallel(arguments.shard, micro_batch=arguments.micro_batch)
-    found = run(parallel)
+    rows = []
+    for way in map(json.loads, ways):
+        parallel = Parallel(**way)
+        rows.append({"world": parallel.world, "shard": parallel.shard, "found": run(parallel)})
     if parallel.rank == 0:
-        Path(arguments.out).write_text(json.dumps({"world": parallel.world, "shard": parallel.shard, "found": found}))
+        Path(out).write_text(json.dumps(rows))

@@ -251,7 +251,6 @@ def kill_after_a_checkpoint(process, folder, number: int) -> None:
     ("which", "trains"),
     [
         ("weights", {"lisa": {"layers": 1, "interval": 3, "embeddings": True}}),
-        ("finetune", {"lisa": {"layers": 1, "interval": 3, "embeddings": True}}),
         ("finetune", {"lora": {"rank": 4, "alpha": 8, "dropout": 0.1}}),
     ],
 )
@@ -305,13 +304,13 @@ def test_sharded_processes_killed_and_resumed_end_as_if_they_had_not_been(inputs
 
 
 @pytest.mark.slow
-def test_a_job_stops_before_its_time_is_over(inputs, tmp_path):
-    more = ("--checkpoints", f"{tmp_path}/checkpoints", "--minutes", "0.5")
-    begun = time.monotonic()
-    output = jobs.run(jobs.finetune_command(inputs, tmp_path, *more, epochs=10**5), status=75)
-    assert time.monotonic() - begun < 30
-    said = re.search(r"because its 0.5 minutes \(`runtime`\) are nearly over after step (\d+) of", output)
-    assert said and [path.name for path in (tmp_path / "checkpoints").iterdir()] == [f"step-{int(said[1]):07d}"]
+def test_a_job_s_time_counts_from_its_start(inputs, tmp_path):
+    """Here it is over once torch is loaded; tests/slurm/test_faults_of_limits.py stops one in the middle of its steps."""
+    more = ("--checkpoints", f"{tmp_path}/checkpoints", "--minutes", "0.01")
+    output = jobs.run(jobs.finetune_command(inputs, tmp_path, *more), status=2)
+    said = re.search(r"0.01 minutes \(`runtime`\) were over.* before its first step: starting took (\d+) s", output)
+    assert said and int(said[1]) >= 1, output
+    assert not list((tmp_path / "checkpoints").glob("step-*"))
 
 
 @pytest.mark.slow

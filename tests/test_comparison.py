@@ -4,7 +4,7 @@ from math import isnan
 
 import pytest
 
-from scalebio.tables import comparison, summary
+from scalebio.tables import comparison
 from scalebio.tables.runs import Run
 
 EXPECTED = {"a": 1.0}
@@ -38,7 +38,7 @@ def test_by_hand(found):
     # 500 forward and twice 200 backward, over 100 tokens, three epochs, each token forward and backward.
     assert better["overhead"] == pytest.approx(900 / 900) and frame.loc["uniform", "overhead"] == 0
     assert isnan(frame.loc["uniform", "difference"]) and frame.loc["uniform", "verdict"] == ""
-    text = summary.method_comparison(frame.reset_index())
+    text = comparison.readable(frame.reset_index()).markdown()
     assert "| `better` | 1.8000 |" in text and "| better | 75% | 0.200 |" in text
 
 

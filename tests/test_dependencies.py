@@ -18,6 +18,7 @@ from scalebio.dependencies import code_files
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = ROOT / "scripts"
 NOT_A_JOB = {"setup_environment.py", "config_reference.py", "smoke_test.py", "sbatch_lines.py", "measure_regmix.py"}
+NOT_A_JOB |= {"watch.py", "verify_results.py"}
 ENTRY_POINTS = sorted(path.name for path in SCRIPTS.glob("*.py") if path.name not in NOT_A_JOB)
 
 

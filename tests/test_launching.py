@@ -78,20 +78,29 @@ wait -n
 """
 
 
+@pytest.fixture(scope="module")
+def inputs(tiny, tmp_path_factory):
+    """A base model and a pool, and in `one` the weights that one process learns."""
+    folder = tmp_path_factory.mktemp("inputs")
+    jobs.make_inputs(tiny, folder)
+    jobs.run(jobs.weights_command(folder, folder / "one", method={"steps": 5}))
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("nodes", [1, 2])
-def test_learning_weights_by_the_line_equals_one_process(tiny, tmp_path, nodes):
-    jobs.make_inputs(tiny, tmp_path)
+def test_learning_weights_by_the_line_equals_one_process(inputs, tmp_path, nodes):
     for name, text in {"srun": STAND_IN.format(job=os.getpid()), "scontrol": "#!/bin/bash\necho localhost\n"}.items():
         file = tmp_path / name
         file.write_text(text)
         file.chmod(file.stat().st_mode | stat.S_IXUSR)
-    line = launch_line(sys.executable, Hardware(nodes=nodes, processes=2 // nodes))
-    jobs.run(jobs.weights_command(tmp_path, tmp_path / "one", method={"steps": 5}))
-    command = jobs.weights_command(tmp_path, tmp_path / "many", "--shard", method={"steps": 5})
+    hardware = Hardware(nodes=nodes, processes=2 // nodes, shard=True)
+    # Both nodes are this machine, which the check of what came up would rightly complain of.
+    flags = shlex.split(sharing_flags(hardware)) if nodes == 1 else ["--shard"]
+    command = jobs.weights_command(inputs, tmp_path / "many", *flags, method={"steps": 5})
     environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
     ran = subprocess.run(
-        f"{line} {shlex.join(command)}",
+        f"{launch_line(sys.executable, hardware)} {shlex.join(command)}",
         shell=True,
         cwd=jobs.ROOT,
         env=environment,
@@ -100,22 +109,22 @@ def test_learning_weights_by_the_line_equals_one_process(tiny, tmp_path, nodes):
         timeout=240,
     )
     assert ran.returncode == 0, ran.stderr
-    one, many = (json.loads((tmp_path / out / "weights.json").read_text()) for out in ("one", "many"))
+    one, many = (json.loads((folder / "weights.json").read_text()) for folder in (inputs / "one", tmp_path / "many"))
     assert one["provenance"]["world_size"] == 1 and many["provenance"]["world_size"] == 2
     assert many["weights"] == pytest.approx(one["weights"], abs=1e-5)
+    assert not list((tmp_path / "many").rglob(".preflight-*"))
 
 
 @pytest.mark.slow
-def test_a_model_fine_tuned_in_parts_is_saved_whole(tiny, tmp_path):
+def test_a_model_fine_tuned_in_parts_is_saved_whole(inputs, tmp_path):
     from transformers import AutoModelForCausalLM
 
-    jobs.make_inputs(tiny, tmp_path)
     lisa = {"layers": 1, "interval": 3}
-    jobs.run(jobs.finetune_command(tmp_path, tmp_path / "one", lisa=lisa))
+    jobs.run(jobs.finetune_command(inputs, tmp_path / "one", lisa=lisa))
     launcher = ("env", *shlex.split(launch_line(sys.executable, Hardware(processes=2))))
-    jobs.run(jobs.finetune_command(tmp_path, tmp_path / "two", "--shard", lisa=lisa), *launcher)
+    jobs.run(jobs.finetune_command(inputs, tmp_path / "two", "--shard", lisa=lisa), *launcher)
     one, two = (AutoModelForCausalLM.from_pretrained(tmp_path / out / "model").state_dict() for out in ("one", "two"))
-    start = AutoModelForCausalLM.from_pretrained(tmp_path / "base").state_dict()
+    start = AutoModelForCausalLM.from_pretrained(inputs / "base").state_dict()
     assert one.keys() == two.keys()
     for name in one:
         assert (one[name] - two[name]).abs().max() < 1e-5, name

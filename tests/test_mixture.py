@@ -12,7 +12,7 @@ import pytest
 from scalebio import records, row_scores
 from scalebio.allotment import allot
 from scalebio.errors import UserError
-from scalebio.mixture import draw, realised
+from scalebio.mixture import draw, realised, supplied
 
 
 def test_counts_are_exact_and_sum_up():
@@ -57,11 +57,28 @@ def test_a_larger_draw_begins_with_the_smaller_one():
 def test_too_many_repeats_are_refused_with_the_way_out():
     message = (
         "source small: weight 0.900 asks for 90 rows, 5 times each of its 20; max_repeat is 4. "
-        "Lower `finetuning.rows`, add rows, or raise `max_repeat`."
+        "Lower `finetuning.rows`, add rows, raise `max_repeat`, or set `over_supply: cap`"
     )
     with pytest.raises(UserError, match=re.escape(message)):
         draw({"small": 0.9, "large": 0.1}, {"small": 20, "large": 500}, 100, 0, {"small": 4, "large": None})
     assert len(draw({"small": 0.9, "large": 0.1}, {"small": 20, "large": 500}, 100, 0, {"small": 5})["small"]) == 90
+
+
+def test_a_cap_gives_what_a_source_lacks_to_the_others_by_their_weights():
+    """By hand: a asks for 60 and may give 20; b and c share 80 as 3 : 1, and d is at 0. Then b may give 50: c gives 30."""
+    weights = {"a": 0.6, "b": 0.3, "c": 0.1, "d": 0.0}
+    available = {"a": 10, "b": 25, "c": 500, "d": 500}
+    assert supplied(weights, available, 100, {"a": 2}, "cap") == {"a": 20, "b": 60, "c": 20, "d": 0}
+    limits = {"a": 2, "b": 2, "c": None}
+    counts = {"a": 20, "b": 50, "c": 30, "d": 0}
+    assert supplied(weights, available, 100, limits, "cap") == counts
+    chosen = draw(weights, available, 100, 0, limits, over_supply="cap")
+    assert {name: len(rows) for name, rows in chosen.items()} == counts
+    assert set(Counter(chosen["a"].tolist()).values()) == {2}
+    shares = realised(weights, available, counts, counts)
+    assert {name: facts["capped"] for name, facts in shares.items()} == {"a": 40, "b": 0, "c": 0, "d": 0}
+    with pytest.raises(UserError, match=r"all sources with a weight together give 75 \(a 20, c 5, b 50\)"):
+        supplied(weights, available | {"c": 5}, 100, limits | {"c": 1}, "cap")
 
 
 def test_realised_shares_of_rows_and_tokens():
@@ -74,6 +91,7 @@ def test_realised_shares_of_rows_and_tokens():
         "token_share": 0.1,
         "repeats": 3,
         "available": 3,
+        "capped": 0,
     }
     assert shares["b"]["repeats"] == 1 and shares["b"]["token_share"] == pytest.approx(0.9)
 

@@ -20,22 +20,22 @@ def alone():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("processes", "flags"),
-    [(2, ()), (2, ("--shard",)), (4, ("--micro-batch", "2")), (4, ("--shard", "--micro-batch", "1"))],
+    ("processes", "ways"),
+    [(2, [{}, {"shard": True}]), (4, [{"micro_batch": 2}, {"shard": True, "micro_batch": 1}])],
 )
-def test_many_processes_equal_one(alone, tmp_path, processes, flags):
+def test_many_processes_equal_one(alone, tmp_path, processes, ways):
     launcher = launch_line(sys.executable, Hardware(processes=processes)).split()
-    jobs.run(["tests/parallel_worker.py", str(tmp_path / "out.json"), *flags], "env", *launcher)
-    many = json.loads((tmp_path / "out.json").read_text())
-    assert many["world"] == processes and many["shard"] == ("--shard" in flags)
-    assert alone.keys() - many["found"].keys() == ({"doremi"} if many["shard"] else set())
-    for mode, other in many["found"].items():
-        one = alone[mode]
-        for ours, theirs in zip(one["weights"], other["weights"], strict=True):
-            assert theirs == pytest.approx(ours, abs=1e-5), mode
-        assert other["losses"] == pytest.approx(one["losses"], abs=1e-5), mode
-        assert other["norms"] == pytest.approx(one["norms"], rel=1e-5), mode
-        assert other["states"] == one["states"], mode
+    jobs.run(["tests/parallel_worker.py", str(tmp_path / "out.json"), *map(json.dumps, ways)], "env", *launcher)
+    for way, many in zip(ways, json.loads((tmp_path / "out.json").read_text()), strict=True):
+        assert many["world"] == processes and many["shard"] == ("shard" in way)
+        assert alone.keys() - many["found"].keys() == ({"doremi"} if many["shard"] else set())
+        for mode, other in many["found"].items():
+            one = alone[mode]
+            for ours, theirs in zip(one["weights"], other["weights"], strict=True):
+                assert theirs == pytest.approx(ours, abs=1e-5), (way, mode)
+            assert other["losses"] == pytest.approx(one["losses"], abs=1e-5), (way, mode)
+            assert other["norms"] == pytest.approx(one["norms"], rel=1e-5), (way, mode)
+            assert other["states"] == one["states"], (way, mode)
     # The comparison can fail: weights move, and modes differ.
     assert (
         max(abs(a - b) for a, b in zip(alone["full"]["weights"][0], alone["full"]["weights"][-1], strict=True)) > 1e-2

@@ -13,7 +13,7 @@ import jobs
 import pytest
 
 from scalebio.config import Hardware
-from scalebio.launching import launch_line, sharing_flags
+from scalebio.launching import sharing_flags
 from scalebio.preflight import Found, faults
 
 HERE = Found("node1", 8, "12.8", "0,1,2,3,4,5,6,7", 512.0, "3.11.7", "2.13.0", True)
@@ -83,15 +83,6 @@ def test_a_launcher_that_starts_one_process_instead_of_two_is_caught(tiny, tmp_p
     assert "2 processes were to run (hardware.nodes x processes = 1 x 2) and 1 came up" in ran.stderr
     assert "Traceback" not in ran.stderr.split("error:")[0]
     assert not (tmp_path / "out" / "weights.json").exists()
-
-
-@pytest.mark.slow
-def test_two_processes_that_come_up_pass_and_leave_nothing(tiny, tmp_path):
-    jobs.make_inputs(tiny, tmp_path)
-    hardware = Hardware(processes=2)
-    ran = launched(tmp_path, launch_line(sys.executable, hardware), hardware)
-    assert ran.returncode == 0, ran.stderr
-    assert (tmp_path / "out" / "weights.json").exists() and not list(tmp_path.rglob(".preflight-*"))
 
 
 @pytest.mark.slow

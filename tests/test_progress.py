@@ -2,6 +2,8 @@
 
 import io
 
+import pytest
+
 from scalebio.progress import Progress
 
 
@@ -31,6 +33,18 @@ def test_a_terminal_has_one_line_rewritten():
 def test_the_time_left_of_a_resumed_run_counts_from_where_it_began():
     out = io.StringIO()
     progress = Progress("weights", seconds=0, stream=out)
-    progress.start -= 10
+    progress.start = progress.seen = progress.start - 10
     progress(91, 100)
     assert "90 s left" in out.getvalue()  # one step took ten seconds, nine are left
+
+
+@pytest.mark.parametrize("steps", [2, 4])
+def test_another_stretch_of_work_has_a_pace_of_its_own(steps):
+    stream = io.StringIO()
+    progress = Progress("weights", seconds=0, stream=stream)
+    progress.start, progress.seen = progress.start - 1000, progress.seen - 1000
+    progress(2, steps, "learning", 500)
+    progress.seen -= 20
+    progress(1, 4, "check", 100)
+    line = stream.getvalue().splitlines()[-1]
+    assert line.startswith("weights: 1/4, 1000 s, 60 s left, 5 tokens/s") and line.endswith("check")

@@ -11,7 +11,7 @@ import pytest
 from scalebio import records, sources
 from scalebio.config import Source
 from scalebio.errors import UserError
-from scalebio.gates import way_in
+from scalebio.gated import way_in
 from scalebio.streams import stream
 
 

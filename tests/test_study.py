@@ -91,7 +91,12 @@ def test_a_good_study_loads():
         ),
         ("finetuning.batch", 0, "finetuning.batch: expected greater than 0 (examples per optimiser step); found 0"),
         ("references.goal.test_rows", None, "references.goal.test_rows: missing; expected: how many test rows"),
-        ("sources.clean", 3, "sources.clean: expected a mapping with keys; found 3"),
+        (
+            "sources.clean",
+            3,
+            "sources.clean: expected a mapping with keys such as `file`, `hub`, `generator`, `local`; found 3",
+        ),
+        ("study", "my study", "study: expected a name of letters, digits, `_` and `-`; found 'my study'"),
         (
             "methods.scalebio.kind",
             "scalbio",
@@ -254,6 +259,7 @@ def test_one_fault_gives_one_line(path, value, fault, tmp_path, monkeypatch):
             {"methods": ["scalebio", "other"]},
             "second.methods: `other` is not among those of `first`, where its weights",
         ),
+        ({"validation_bootstrap": True}, "second.validation_bootstrap: no weights are learned here; set it in `first`"),
         ({"seeds": [1, 2]}, "second.seeds: `2` is not among those of `first`, where its weights come from"),
     ],
 )
@@ -281,6 +287,46 @@ def test_weights_are_not_taken_from_where_nothing_learns_them():
         "experiments.third.weights_from: `second` learns no weights either, it takes those of `first`; name the one that "
         "learns"
     ]
+
+
+@pytest.mark.parametrize(
+    "change, fault",
+    [
+        ({"start_from": "frist"}, "start_from: there is no `frist` under `experiments`; did you mean `first`?"),
+        ({"start_from": "second"}, "start_from: goes in a circle (second → second); one of them must start"),
+        ({"start_from": "old.json"}, "start_from: there is no file old.json (looked in "),
+        ({"seeds": [1, 2]}, "seeds: `2` is not among those of `first`, where it starts from"),
+        ({"methods": ["scalebio", "again"]}, "methods: `again` is not among those of `first`, where it starts from"),
+        (
+            {"methods": ["doremi"]},
+            "start_from: the method `doremi` (kind `doremi`) cannot start from weights learned before",
+        ),
+        (
+            {"weights_from": "first", "methods": ["scalebio"]},
+            "start_from: nothing is learned where weights are taken over",
+        ),
+        (
+            {"control": {"kind": "leak", "sources": ["cleen"]}},
+            "control.sources: `cleen` is not one of the experiment's sources",
+        ),
+        (
+            {"control": {"kind": "leak", "sources": ["clean", "noisy"]}},
+            "control: sources: `leak` is about exactly one source; found 2",
+        ),
+    ],
+)
+def test_learning_starts_from_weights_that_will_be_there_by_a_method_that_can(change, fault):
+    study = changed("experiments.second", {})
+    first = {key: value for key, value in study["experiments"]["first"].items() if key != "expected"}
+    study["run"] = ["first", "second"]
+    study["methods"] |= {"again": study["methods"]["scalebio"], "even": {"kind": "uniform"}}
+    study["methods"]["doremi"] = {"kind": "doremi", "steps": 3, "learning_rate": 1e-3}
+    study["experiments"]["first"]["methods"] = ["scalebio", "doremi"]
+    study["experiments"]["second"] = first | {"methods": ["scalebio", "even"], "start_from": "first"}
+    load_study(study)
+    study["experiments"]["second"] |= change
+    found = faults(study)
+    assert len(found) == 1 and found[0].startswith(f"experiments.second.{fault}"), found
 
 
 def test_all_faults_come_at_once_and_none_twice():
@@ -418,7 +464,7 @@ def test_settings_just_inside_their_limits_are_accepted():
 
 def test_every_folder_beside_the_experiments_is_reserved(root):
     rules = "".join(path.read_text(encoding="utf-8") for path in (root / "workflow").rglob("*.smk"))
-    assert set(re.findall(r"\{RESULTS\}/(\w+)", rules)) == set(RESULT_FOLDERS)
+    assert set(re.findall(r"\{RESULTS\}/(\w+)(?![\w.])", rules)) == set(RESULT_FOLDERS)
 
 
 @pytest.mark.parametrize(

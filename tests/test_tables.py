@@ -8,18 +8,28 @@ import numpy as np
 import pandas as pd
 import pytest
 from figures import synthetic
+from test_readable import check_latex
 
 from scalebio.errors import UserError
 from scalebio.maths import comparisons as math_comparisons
 from scalebio.maths import scores as math_scores
 from scalebio.mtbench import comparisons, scores
-from scalebio.tables import inputs, markdown, runs, summary, tidy
+from scalebio.tables import inputs, readable, runs, summary, tidy
 from scalebio.tables.judged import LOADERS
 from scalebio.tables.runs import Run
 
 A0, A1 = Run("x", "scalebio", 0), Run("x", "scalebio", 1)
 U0, U1 = Run("x", "uniform", 0), Run("x", "uniform", 1)
-MIXED = {"asked": 0.5, "rows": 6, "share": 0.6, "tokens": 70, "token_share": 0.7, "repeats": 2, "available": 3}
+MIXED = {
+    "asked": 0.5,
+    "rows": 6,
+    "share": 0.6,
+    "tokens": 70,
+    "token_share": 0.7,
+    "repeats": 2,
+    "available": 3,
+    "capped": 1,
+}
 
 
 @pytest.fixture(scope="module")
@@ -84,9 +94,9 @@ def test_the_verdict_of_the_check_and_an_allowed_leak_are_told():
     ]
     frame = runs.weights(learned, {"x": {"leakage": "allow"}})
     assert frame["verdict"].tolist() == ["confirmed"] * 2 + ["not confirmed"] * 2 + [""] * 2
-    text = summary.weights(frame)
+    text = summary.weights(frame).markdown()
     assert "1 of 2 confirmed" in text and summary.LEAK_ALLOWED in text
-    assert summary.LEAK_ALLOWED not in summary.weights(runs.weights(learned, {"x": {"leakage": "drop"}}))
+    assert summary.LEAK_ALLOWED not in summary.weights(runs.weights(learned, {"x": {"leakage": "drop"}})).markdown()
     steps = runs.trajectories([(A0, trajectory(1)), (A1, trajectory(1))], learned)
     assert steps["verdict"].tolist() == ["confirmed"] * 2 + ["not confirmed"] * 2
 
@@ -129,7 +139,7 @@ def test_test_loss_keeps_missing_accuracy_empty():
 def test_test_loss_says_where_validation_rows_were_trained_on():
     frames = [runs.test_loss([(A0, {"test_loss": 1, "trained_on_validation": added})]) for added in (True, False)]
     assert [frame["trained_on"].tolist() for frame in frames] == [["validation"], [""]]
-    assert [summary.TRAINED_ON_VALIDATION in summary.test_loss(frame) for frame in frames] == [True, False]
+    assert [summary.TRAINED_ON_VALIDATION in summary.test_loss(frame).markdown() for frame in frames] == [True, False]
 
 
 def test_mixtures_keep_every_field():
@@ -137,30 +147,34 @@ def test_mixtures_keep_every_field():
     (row,) = frame.to_dict("records")
     assert row == {
         "experiment": "x", "method": "scalebio", "seed": 0, "source": "a", "asked_share": 0.5, "rows": 6,
-        "row_share": 0.6, "tokens": 70, "token_share": 0.7, "max_repeats": 2, "available_rows": 3, "truncated": 4,
+        "row_share": 0.6, "tokens": 70, "token_share": 0.7, "max_repeats": 2, "available_rows": 3, "capped_rows": 1,
+        "truncated": 4,
     }  # fmt: skip
-    assert "| `a` | `scalebio` | 0.5000 | 0.6000 | 0.7000 | 6.0 | 4.0 | 3.0 | 2 |" in summary.mixtures(frame)
+    assert (
+        "| `a` | `scalebio` | 0.5000 | 0.6000 | 0.7000 | 6.0 | 1.0 | 4.0 | 3.0 | 2 |"
+        in summary.mixtures(frame).markdown()
+    )
 
 
 def test_costs_add_up_by_stage_and_survive_unsampled_jobs():
     def job(seconds, memory):
-        return pd.DataFrame({"s": [seconds], "max_rss": [memory]})
+        return pd.DataFrame({"s": [seconds], "max_rss": [memory], "cpu_time": ["0.5" if memory != "-" else "NA"]})
 
     frame = runs.costs([("tune", job("1.5", "100.5")), ("eval", job("0.1", "-")), ("tune", job("2.5", "300"))])
     assert frame["stage"].tolist() == ["tune", "eval"] and frame["jobs"].tolist() == [2, 1]
     assert frame["seconds"].tolist() == [4.0, 0.1] and frame["max_memory_mb"].tolist()[0] == 300
-    text = summary.costs(frame)
+    text = summary.costs(frame).markdown()
     assert (
-        "| `tune` | 2 | 4.0 | 300 |" in text
-        and "| all | 3 | 4.1 | 300 |" in text
-        and "| `eval` | 1 | 0.1 | – |" in text
+        "| `tune` | 2 | 4.0 | 1.0 | 300 |" in text
+        and "| all | 3 | 4.1 | 1.0 | 300 |" in text
+        and "| `eval` | 1 | 0.1 | – | – |" in text
     )
 
 
 def test_summary_of_test_loss_by_hand():
     values = [(U0, 2.0), (U1, 2.2), (A0, 1.0), (A1, 1.1)]
     frame = runs.test_loss([(run, {"test_loss": value}) for run, value in values])
-    lines = summary.test_loss(frame).splitlines()
+    lines = summary.test_loss(frame).markdown().splitlines()
     # Means 2.1 and 1.05; t(0.975, 1) = 12.7062; differences −1.0 and −1.1: −1.05 ± 12.7062 · 0.05.
     assert "| `uniform` | 2 | 2.1000 | 0.8294 … 3.3706 | 0.2000 | – | – | – | – |" in lines
     assert (
@@ -170,16 +184,25 @@ def test_summary_of_test_loss_by_hand():
 
 def test_summary_compares_accuracy_the_other_way_and_names_one_seed():
     frame = runs.test_loss([(U0, {"test_loss": 2, "accuracy": 0.1}), (A0, {"test_loss": 1, "accuracy": 0.5})])
-    text = summary.test_loss(frame)
+    text = summary.test_loss(frame).markdown()
     assert "## `x`: accuracy" in text
     assert "| `scalebio` | 1 | 0.5000 | – | – | +0.4000 | – | not distinguishable | one seed |" in text
 
 
 def test_summary_shows_names_literally():
     frame = runs.weights([(A0, {"weights": {"a|b_$x$ <i>": 0.9, "tick`ed": 0.1}})], {})
-    text = summary.weights(frame)
+    text = summary.weights(frame).markdown()
     assert r"| `a\|b_$x$ <i>` |" in text and "| `` tick`ed `` |" in text
-    assert markdown.name("two\nlines") == "`two lines`"
+    assert readable.as_markdown(readable.name("two\nlines")) == "`two lines`"
+
+
+def check_forms(shown, label):
+    """Both forms have the same cells in the same order, and TeX could read the one."""
+    assert shown.markdown().startswith("# ")
+    cells = [row for _, body in shown.sections for row in [body.header, *body.rows]]
+    assert check_latex(shown.latex(label)) == [[*map(readable.as_latex, row)] for row in cells]
+    printed = [line for line in shown.markdown().splitlines() if line.startswith("| ") and not line.startswith("| ---")]
+    assert printed == ["| " + " | ".join(map(readable.as_markdown, row)) + " |" for row in cells]
 
 
 BY_RUN = ["trajectories", "weights", "test_loss", "training_curves", "math", "mtbench", "mixtures"]
@@ -189,7 +212,7 @@ BY_RUN = ["trajectories", "weights", "test_loss", "training_curves", "math", "mt
 def test_every_table_from_files(study, name):
     frame = inputs.build(name, study)
     assert set(frame["seed"]) == {0, 1, 2} and not frame.duplicated().any()
-    assert summary.render(name, frame).startswith("# ")
+    check_forms(summary.render(name, frame), name)
 
 
 def test_scores_stand_beside_the_method_and_seed_of_their_model(study):
@@ -222,9 +245,13 @@ def test_differences_and_repeats_of_all_experiments(study):
 
 
 def test_the_summaries_of_ratings_name_judge_note_failures_and_verdicts(study):
-    text = {name: summary.render(name, inputs.build(name, study)) for name in LOADERS}
+    shown = {name: summary.render(name, inputs.build(name, study)) for name in LOADERS}
+    for name in LOADERS:
+        check_forms(shown[name], name)
+    text = {name: made.markdown() for name, made in shown.items()}
     for name in LOADERS:
         assert text[name].count(f"judge: `{synthetic.JUDGE}`") == 2 and text[name].count(f"`{synthetic.NOTE}`") == 2
+    assert "| experiment | method | `all` | `math` | `writing` |" in text["mtbench"]
     # Ten questions, three seeds, two repeats, two turns; question 3 has no readable rating in turn 2; question 4 is cut.
     (line,) = [row for row in text["mtbench"].splitlines() if row.startswith("| `math` | both | `uniform` |")][:1]
     assert line.endswith("| 114 | 6 | 12 | 3 | 2 |")
@@ -247,14 +274,17 @@ def test_tables_of_mathematics_hold_what_the_runs_have_and_sum_up(study):
     found = inputs.build("math_differences", study)
     assert found.columns.tolist() == ["experiment", *math_comparisons.COLUMNS]
     assert set(found["experiment"]) == {"noise", "plain"} and set(found["seed"]) == {"all", "0", "1", "2"}
-    text = summary.math(frame)
+    text = summary.math(frame).markdown()
+    beside = frame[(frame["grouping"] == "all") & (frame["experiment"] == "noise") & (frame["method"] == "uniform")]
+    means = (100 * beside.groupby("benchmark")["accuracy"].mean()).map("{:.1f}".format)
+    assert f"| `noise` | `uniform` | {means['gsm8k']} | {means['math']} |" in text
     lines = text[text.index("## `plain`") :].splitlines()
     whole = frame.query("experiment == 'plain' and method == 'uniform' and benchmark == 'math' and grouping == 'all'")
     start = f"| `math` | `uniform` | {100 * whole['accuracy'].mean():.1f} |"
     (line,) = [line for line in lines if line.startswith(start)]
     assert line.endswith(f"| – | 60 | {whole['unparsed'].sum()} | 0 | 3 |")
     assert any(line.startswith("| `math`, level `1` | `scalebio` |") for line in lines)
-    text = summary.math_differences(found)
+    text = summary.math_differences(found).markdown()
     assert text.count("| `gsm8k` | `scalebio` − `uniform` | +") == 2 and "| better |" in text
 
 
@@ -274,17 +304,18 @@ def test_the_judges_scatter_of_a_mean_over_seeds_by_hand():
         for seed, deviation in enumerate([0.3, 0.4])
     ]
     # The mean of two scores: √(0.3² + 0.4²) / 2 = 0.25.
-    assert "| – | 0.25 | 20 | 0 | 0 | 2 | 2 |" in summary.mtbench(pd.DataFrame(rows))
-    assert "| 4.00 … 6.00 | 0.30 | 10 | 0 | 0 | 1 | 2 |" in summary.mtbench(pd.DataFrame(rows[:1]))
+    assert "| – | 0.25 | 20 | 0 | 0 | 2 | 2 |" in summary.mtbench(pd.DataFrame(rows)).markdown()
+    assert "| 4.00 … 6.00 | 0.30 | 10 | 0 | 0 | 1 | 2 |" in summary.mtbench(pd.DataFrame(rows[:1])).markdown()
 
 
 def test_entry_point_writes_both_files(study, tmp_path, root):
     command = [sys.executable, root / "scripts/make_table.py", "test_loss", "--settings", json.dumps(study)]
     out = ["--csv", tmp_path / "t/test_loss.csv", "--markdown", tmp_path / "t/test_loss.md"]
-    subprocess.run([*command, *out], check=True)
+    subprocess.run([*command, *out, "--latex", tmp_path / "t/test_loss.tex"], check=True)
     frame = tidy.read_csv(tmp_path / "t/test_loss.csv", ["test_loss", "accuracy"])
     pd.testing.assert_frame_equal(frame, inputs.build("test_loss", study), check_dtype=False)
     assert "95 % interval" in (tmp_path / "t/test_loss.md").read_text()
+    assert r"95 \% interval" in (tmp_path / "t/test_loss.tex").read_text()
 
 
 # --- bad input --------------------------------------------------------------------------------------------------

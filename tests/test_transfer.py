@@ -145,7 +145,7 @@ def made(*experiments, own="big", transferred="moved"):
     weights, metrics = ([entry for group in kind for entry in group] for kind in zip(*experiments, strict=True))
     pair = {"from": "small", "model": "m", "for_model": "n", "methods": ["scalebio"]}
     frame = table_of.table(weights, metrics, [pair | {"own": own, "transferred": transferred}])
-    assert list(frame.columns) == table_of.COLUMNS and "cannot say" in summary.render("transfer", frame)
+    assert list(frame.columns) == table_of.COLUMNS and "cannot say" in summary.render("transfer", frame).markdown()
     return frame.iloc[0]
 
 

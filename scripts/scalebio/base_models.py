@@ -15,8 +15,9 @@ from transformers.utils.logging import disable_progress_bar
 from scalebio import lora
 from scalebio.config import Scratch
 from scalebio.errors import UserError
-from scalebio.gates import way_in
+from scalebio.gated import way_in
 from scalebio.origins import Hub
+from scalebio.provenance import sha256
 from scalebio.streams import torch_seed
 
 # A bar per file loaded fills a job's log with control characters.
@@ -57,18 +58,28 @@ def train_tokenizer(texts: list[str], vocabulary: int) -> PreTrainedTokenizerFas
     return result
 
 
-def from_scratch(spec: Scratch, texts: list[str], max_length: int, seed: int):
-    """A Llama with random weights (drawn from stream "base weights") and a tokenizer trained on `texts`."""
-    tokenizer = train_tokenizer(texts, spec.vocabulary)
-    torch.manual_seed(torch_seed(seed, "base weights"))
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
+def scratch_config(spec: Scratch, vocabulary: int, max_length: int, **tokens: int | None) -> LlamaConfig:
+    """The shape of a model from scratch, whose tokenizer may have fewer tokens than asked for."""
+    return LlamaConfig(
+        vocab_size=vocabulary,
         hidden_size=spec.hidden_size,
         intermediate_size=spec.intermediate_size,
         num_hidden_layers=spec.layers,
         num_attention_heads=spec.heads,
         max_position_embeddings=max_length,
         tie_word_embeddings=True,
+        **tokens,
+    )
+
+
+def from_scratch(spec: Scratch, texts: list[str], max_length: int, seed: int):
+    """A Llama with random weights (drawn from stream "base weights") and a tokenizer trained on `texts`."""
+    tokenizer = train_tokenizer(texts, spec.vocabulary)
+    torch.manual_seed(torch_seed(seed, "base weights"))
+    config = scratch_config(
+        spec,
+        len(tokenizer),
+        max_length,
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
@@ -168,3 +179,10 @@ def save(model, tokenizer, folder: Path) -> None:
         raise UserError(
             f"The model could not be written to {folder.parent}: {error}. No result was written or changed. Free some space."
         ) from error
+
+
+def hashes(folder: Path) -> dict[str, dict[str, str]]:
+    """What a model's provenance.json says of the files beside it: {"weights": {name: sha256}, "files": those of the rest}."""
+    found = {file.name: sha256(file) for file in sorted(folder.iterdir()) if file.is_file()}
+    weights = {name: digest for name, digest in found.items() if name.endswith(".safetensors")}
+    return {"weights": weights, "files": {name: digest for name, digest in found.items() if name not in weights}}

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from scalebio.config_evaluations import Evaluations
+from scalebio.config_gates import Gates
 from scalebio.config_methods import Method
 from scalebio.origins import Hub, HubData, PackageFile
 from scalebio.schema import Count, Name, Share, Strict, exactly_one
@@ -87,7 +88,11 @@ class Source(Strict):
         False, description="leave out rows without an answer and record how many; otherwise they are refused"
     )
     max_repeat: PositiveInt | None = Field(
-        None, description="refuse a mixture that repeats a row more often; unset: no limit"
+        None, description="how often a mixture may repeat a row, see `over_supply` of the experiment; unset: no limit"
+    )
+    whole_rows: PositiveInt | None = Field(
+        None,
+        description="rows of the whole data set that this one is a sample of, as published; shown in the table of sources",
     )
     licence: str = Field("not stated", description="recorded in the results")
 
@@ -273,6 +278,23 @@ class PoolSettings(Strict):
     )
 
 
+class Control(Strict):
+    """What is known of an experiment's weights whatever the data; the gate `controls` looks whether it comes out so."""
+
+    kind: Literal["duplicate", "permuted", "leak"] = Field(
+        description="`duplicate`: `sources` are parts of one source and share equally; `permuted`: they are all alike and none "
+        "leads; `leak`: the one named is a copy of the validation rows and wins"
+    )
+    sources: list[Name] = Field(min_length=1, description="the sources of which it is known")
+
+    @model_validator(mode="after")
+    def _as_many_as_it_takes(self):
+        if (self.kind == "leak") != (len(self.sources) == 1):
+            wanted = "exactly one source" if self.kind == "leak" else "two sources or more"
+            raise ValueError(f"sources: `{self.kind}` is about {wanted}; found {len(self.sources)}")
+        return self
+
+
 class Experiment(PoolSettings):
     """One set of sources, one reference, one model; every method with every seed."""
 
@@ -284,8 +306,25 @@ class Experiment(PoolSettings):
         None,
         description="learn no weights here: take those of this experiment, on the same sources, for each method and seed",
     )
+    start_from: str | None = Field(
+        None,
+        description="start learning from these weights instead of equal ones: an experiment in `run` (its weights for each method and "
+        "seed), or a weights.json of an earlier run. Sources may have come and gone; weights.json says how far the weights moved. "
+        "Only `scalebio` can, methods that learn nothing ignore it",
+    )
+    validation_bootstrap: bool = Field(
+        False,
+        description="learn weights on validation rows drawn again for each seed, with replacement and as many, so that intervals of "
+        "the weights cover the choice of validation rows too; the pool and all else stay",
+    )
     pool_rows: PositiveInt | None = Field(None, description="rows per source used while learning weights; unset: all")
     mixture_rows: PositiveInt | None = Field(None, description="rows drawn by the weights; unset: `finetuning.rows`")
+    over_supply: Literal["refuse", "cap"] = Field(
+        "refuse",
+        description="a weight that asks for more rows than its source's `max_repeat` allows: stop, or take what is allowed and give "
+        "the rest to the other sources in proportion to their weights; mixture.json, table and figure then say so",
+    )
+    control: Control | None = Field(None, description="makes the experiment a control, whose outcome is known")
     expected: dict[Name, Share] | None = Field(
         None, description="planted truth where it is known, drawn on the figures; no method sees it but `oracle`"
     )
@@ -295,6 +334,9 @@ class Study(Strict):
     """One study file: `config/<study>.yaml`, results under `results/<study>/`."""
 
     study: Name = Field(description="name of the results folder")
+    question: str | None = Field(
+        None, description="what the study asks, in a sentence or two; the report opens with it"
+    )
     run: list[Name] = Field(min_length=1, description="which experiments to run")
     offline_data: str | None = Field(
         None, description="a folder; if set, nothing is read from the hub: sources use `local`, models use `package`"
@@ -305,4 +347,5 @@ class Study(Strict):
     methods: dict[Name, Method] = Field(description="ways to choose the weights")
     finetuning: Finetuning = Field(description="training of the final model")
     evaluations: Evaluations = Field(Evaluations(), description="measurements on the final model")
+    gates: Gates = Field(Gates(), description="checks with a verdict, and which of them stop the study")
     experiments: dict[Name, Experiment] = Field(description="what is run, by name")

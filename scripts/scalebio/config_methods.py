@@ -7,6 +7,9 @@ from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_v
 from scalebio import semantics
 from scalebio.schema import Count, Share, Strict
 
+WARM_STARTED = ("scalebio",)
+"""Kinds of methods that can start from weights learned before (`start_from` of an experiment)."""
+
 
 class Fixed(Strict):
     """A method that learns nothing: it loads no model, and its job asks for no GPU."""

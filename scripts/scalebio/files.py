@@ -4,6 +4,7 @@ Everything is written under a temporary name beside its final one and renamed at
 folder is atomic on POSIX file systems. A job that has lost the lock on what it writes renames nothing (`writing_lock`).
 """
 
+import hashlib
 import json
 import os
 import re
@@ -80,8 +81,23 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def sealed(document: dict) -> dict:
+    """A result with its provenance, to which the hash of all the rest of the document is added (`content_sha256`).
+
+    Over JSON with sorted keys and no blanks but those inside texts, so that it can be checked without this package.
+    """
+    open_ = {**document, "provenance": {k: v for k, v in document["provenance"].items() if k != "content_sha256"}}
+    # Read back, because keys that are no text sort in another way before they are.
+    plain = json.loads(json.dumps(open_, allow_nan=False))
+    text = json.dumps(plain, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    seal = {"content_sha256": hashlib.sha256(text.encode()).hexdigest()}
+    return {**document, "provenance": open_["provenance"] | seal}
+
+
 def write_json(path: str | Path, value: object) -> None:
-    """Write indented JSON atomically; NaN is refused because JSON has none."""
+    """Write indented JSON atomically; NaN is refused because JSON has none. A result with provenance is `sealed`."""
+    if isinstance(value, dict) and isinstance(value.get("provenance"), dict):
+        value = sealed(value)
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from scalebio.errors import UserError
-from scalebio.gates import way_in
+from scalebio.gated import way_in
 from scalebio.origins import HubData
 
 

@@ -19,6 +19,7 @@ from scalebio.config import Lisa
 from scalebio.config_methods import ScaleBiO
 from scalebio.quadratic import Quadratic, SquareLoss
 from scalebio.streams import stream
+from scalebio.tables.readable import Document, document, of_frame
 from scalebio.tiny_language import ROW_LENGTH, Ridged, TinyLanguage
 
 ALPHAS = tuple(10 ** (exponent / 2) for exponent in range(7))
@@ -180,28 +181,28 @@ def check(seeds: list[int]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*columns, "to_best", "to_best_at_alpha", "bias"]).astype({"steps": "Int64"})
 
 
-def summary(table: pd.DataFrame) -> str:
-    """The table's message in Markdown."""
+def summary(table: pd.DataFrame) -> Document:
+    """The table's message."""
     quadratic = table[table["stage"] == "quadratic"]
     slopes = [slope(rows["alpha"].tolist(), rows["relative_error"].tolist()) for _, rows in quadratic.groupby("seed")]
     converged = table[table["stage"] == "converged"].groupby("alpha")[["cosine", "relative_error"]]
     worst = pd.DataFrame({"cosine": converged.min()["cosine"], "relative_error": converged.max()["relative_error"]})
     steps = table[(table["stage"] == "steps") & table["steps"].isin([*UNROLLED, LANGUAGE_STEPS - 1])]
     loop = table[table["stage"] == "loop"]
-
-    def shown(frame: pd.DataFrame) -> str:
-        return frame.to_markdown(index=False, floatfmt=".3g")
-
-    return "\n\n".join(
+    seeds = table[table["stage"] == "converged"]["seed"].nunique()
+    return document(
+        "Is the λ gradient right?",
+        f"Quadratics, {len(slopes)} seeds: slope of log error against log α over α = 1…1000 between "
+        f"{min(slopes):.3f} and {max(slopes):.3f} (theory: −1).",
         [
-            "# Is the λ gradient right?",
-            f"Quadratics, {len(slopes)} seeds: slope of log error against log α over α = 1…1000 between "
-            f"{min(slopes):.3f} and {max(slopes):.3f} (theory: −1).",
-            "Where the loop ends, as the largest distance of one weight:",
-            shown(loop[["method", "seed", "alpha", "to_best_at_alpha", "to_best", "bias"]]),
-            f"Tiny language model, u and w at their minima, worst of {table[table['stage'] == 'converged']['seed'].nunique()} seeds; `1 − cosine` beside the cosine:",
-            shown(worst.assign(one_minus_cosine=1 - worst["cosine"]).reset_index()),
-            "After so many steps:",
-            shown(steps[["method", "alpha", "steps", "cosine", "relative_error"]]),
-        ]
+            (
+                "Where the loop ends, as the largest distance of one weight",
+                of_frame(loop[["method", "seed", "alpha", "to_best_at_alpha", "to_best", "bias"]]),
+            ),
+            (
+                f"Tiny language model, u and w at their minima, worst of {seeds} seeds",
+                of_frame(worst.assign(one_minus_cosine=1 - worst["cosine"]).reset_index()),
+            ),
+            ("After so many steps", of_frame(steps[["method", "alpha", "steps", "cosine", "relative_error"]])),
+        ],
     )

@@ -1,7 +1,7 @@
 """Planted tasks: small token sequences whose right source weights are known, for measuring weighting methods.
 
 A source is a way to answer a prompt. The validation and test sets are drawn from the sources in known proportions, so
-the right weights are those proportions (checked by training on a grid, `regret.py`). No text and no tokenizer: a
+the right weights are those proportions (checked by training on a grid, `planted_grid.py`). No text and no tokenizer: a
 sequence is a list of token ids, so that a task, its base model and a run of the loop take seconds.
 
 Recipes are ours; they follow the paper's small experiments (§4: denoising, multilingual, instruction following).
@@ -19,6 +19,7 @@ from scalebio.allotment import allot
 from scalebio.chat import Example
 from scalebio.errors import UserError
 from scalebio.finetuning import Recipe, train
+from scalebio.losses import mean_losses
 from scalebio.streams import stream, torch_seed
 
 LETTERS = 16  # tokens that prompts are made of
@@ -74,9 +75,9 @@ def _ciphered(
     return [_example(prompt, answer, source) for prompt, answer in zip(prompts, answers, strict=True)]
 
 
-def _denoise(source: int, count: int, rng: np.random.Generator) -> list[Example]:
-    """One skill; source i has i quarters of its answers spoiled."""
-    return _ciphered(0, rng, count, SEPARATOR, source, backwards=True, corruption=source / 4)
+def _denoise(source: int, count: int, rng: np.random.Generator, last: int = 4) -> list[Example]:
+    """One skill; of source i a share i / `last` of the answers is spoiled, so of source `last` all."""
+    return _ciphered(0, rng, count, SEPARATOR, source, backwards=True, corruption=source / last)
 
 
 def _conflict(source: int, count: int, rng: np.random.Generator) -> list[Example]:
@@ -107,11 +108,13 @@ def _language(source: int, count: int, rng: np.random.Generator) -> list[Example
 
 # name → planted shares, rows of a source, model width
 TASKS: dict[str, tuple[list[float], Maker, int]] = {
+    "denoise3": ([1, 0, 0], functools.partial(_denoise, last=2), 48),
     "denoise5": ([1, 0, 0, 0, 0], _denoise, 48),
     "lang": ([1, 0, 0, 0, 0], _language, 48),
     "pref4": ([0.4, 0.3, 0.2, 0.1], _preference, 32),
     "pref631": ([0.6, 0.3, 0.1, 0], _preference, 32),
     "pref73": ([0.7, 0.3, 0, 0], _preference, 32),
+    "conf631": ([0.6, 0.3, 0.1], _conflict, 48),
     "conf73": ([0.7, 0.3, 0, 0], _conflict, 48),
     "skill2": ([0.5, 0.5, 0, 0, 0, 0], _tagged, 48),
 }
@@ -149,11 +152,13 @@ def draw(task: Task, weights: np.ndarray, count: int, rng: np.random.Generator) 
     return [rows[i] for i in rng.permutation(len(rows))]
 
 
-def fit(model: torch.nn.Module, task: Task, weights: np.ndarray, steps: int, seed: int, purpose: str) -> None:
-    """Train `model` in place for `steps` steps on rows drawn by `weights` [sources]."""
+def fit(
+    model: torch.nn.Module, task: Task, weights: np.ndarray, steps: int, seed: int, purpose: str, **recipe: float
+) -> None:
+    """Train `model` in place for `steps` steps on rows drawn by `weights` [sources]; `recipe` overrides parts of RECIPE."""
     rows = draw(task, weights, steps * RECIPE["batch"], stream(seed, purpose, task.name, "rows"))
     order = stream(seed, purpose, task.name, "order")
-    train(model, rows, Recipe(steps=steps, **RECIPE), task.row_length, order)
+    train(model, rows, Recipe(steps=steps, **(RECIPE | recipe)), task.row_length, order)
 
 
 @functools.lru_cache(maxsize=4)
@@ -185,3 +190,10 @@ def base(task: Task, kind: str = "poor") -> LlamaForCausalLM:
     model = _untrained(task)
     model.load_state_dict(_base_state(task.name, task.seed, BASE_STEPS[kind]))
     return model.eval()
+
+
+def trained_loss(task: Task, base_kind: str, weights: np.ndarray, steps: int, seed: int, **recipe: float) -> float:
+    """Mean test loss (nats per answer token) of the base after `fit` on rows drawn by `weights` [sources]."""
+    model = base(task, base_kind)
+    fit(model, task, np.asarray(weights), steps, seed, "final", **recipe)
+    return mean_losses(model, task.test, task.row_length).mean().item()

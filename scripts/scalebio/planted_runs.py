@@ -15,7 +15,6 @@ from scalebio.config import Lisa
 from scalebio.config_methods import GradientMatching, ScaleBiO, Uniform
 from scalebio.confirmation import confirm, recipe
 from scalebio.gradient_match import Matcher
-from scalebio.losses import mean_losses
 from scalebio.statistics import total_variation
 
 # The loop as the paper and the ACL release have it: no resync, the λ rate that finds winners best (docs/method.md).
@@ -52,12 +51,7 @@ GRID = {
 
 def trained_loss(task: planted.Task, base: str, weights: np.ndarray, seeds: int) -> float:
     """Mean test loss (nats) over training seeds 0, 1, … of the base trained on rows drawn by `weights` [sources]."""
-    losses = []
-    for seed in range(seeds):
-        model = planted.base(task, base)
-        planted.fit(model, task, np.asarray(weights), FINAL_STEPS, seed, "final")
-        losses.append(mean_losses(model, task.test, task.row_length).mean().item())
-    return float(np.mean(losses))
+    return float(np.mean([planted.trained_loss(task, base, weights, FINAL_STEPS, seed) for seed in range(seeds)]))
 
 
 def problem(task: planted.Task, base: str, layers: Lisa | None = None) -> weighting.Problem:

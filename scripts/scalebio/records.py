@@ -214,7 +214,13 @@ def _recognise(row: dict, place: str) -> Format:
         if candidate.fits(row):
             return candidate
     known = "; ".join(f"{name}: {candidate}" for name, candidate in FORMATS.items())
-    raise UserError(f"{place}: cannot tell the format from the keys {sorted(row)}. Known are {known}.")
+    lists = [key for key, value in row.items() if isinstance(value, list) and value and isinstance(value[0], dict)]
+    hint = (
+        f"The rows seem to lie under `{lists[0]}`: write that list alone into the file."
+        if lists
+        else "Rename the keys."
+    )
+    raise UserError(f"{place}: cannot tell the format from the keys {sorted(row)}. Known are {known}. {hint}")
 
 
 def convert(
@@ -233,7 +239,15 @@ def convert(
             raise UserError(f"{origin}, {place}: expected an object with keys, found {type(row).__name__}.")
         chosen = chosen or _recognise(row, f"{origin}, {place}")
         if not chosen.fits(row):
-            raise UserError(f"{origin}, {place}: expected the keys {chosen}, found {sorted(row)}.")
+            why, todo = (
+                ("as in the rows before it", "Put rows of another format into a file, and a source, of their own.")
+                if format == "auto"
+                else (
+                    f"because sources.{source}.format is `{format}`",
+                    "Leave `format` out to have it told by the first row.",
+                )
+            )
+            raise UserError(f"{origin}, {place}: expected the keys {chosen}, {why}; found {sorted(row)}. {todo}")
         try:
             messages = chosen.messages(row)
         except ValueError as error:
@@ -280,7 +294,8 @@ def _json_rows(text: str, path: Path) -> Iterator[tuple[str, object]]:
         try:
             yield f"line {number}", json.loads(line)
         except json.JSONDecodeError as error:
-            message = f"not valid JSON ({error.msg}); expected one object a line. Mend or remove this line."
+            message = f"not valid JSON ({error.msg}); expected one object a line, or a list `[...]` of objects. "
+            message += "Mend or remove this line."
             raise UserError(f"{path}, line {number}: {message}") from error
 
 
@@ -305,6 +320,15 @@ def raw_rows(path: str | Path, what: str) -> list[tuple[str, object]]:
             return [(f"row {number}", row) for number, row in enumerate(rows, 1)]
         if suffix in (".json", ".jsonl", ".ndjson"):
             return list(_json_rows(content.decode("utf-8-sig"), path))
-    except (OSError, EOFError, lzma.LZMAError, pa.ArrowInvalid, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        byte = f"byte {error.object[error.start]:#04x} at {error.start}"
+        raise UserError(
+            f"{path}: not UTF-8 ({byte}). Save it as UTF-8: `iconv -f ENCODING -t UTF-8`, where ENCODING is often "
+            "LATIN1, CP1252 or UTF-16."
+        ) from error
+    except (OSError, EOFError, lzma.LZMAError, pa.ArrowInvalid) as error:
         raise UserError(f"{path}: cannot be read ({error}). Is the file whole, and its ending right?") from error
-    raise UserError(f"{path}: unknown file type. Expected .json, .jsonl or .parquet, also with .gz, .bz2, .xz or .zst.")
+    raise UserError(
+        f"{path}: unknown file type. Expected .json, .jsonl or .parquet, also with .gz, .bz2, .xz or "
+        ".zst; CSV is turned into JSONL by pandas (docs/your_data.md)."
+    )

@@ -121,7 +121,10 @@ def _answered(
             f"Mend them, or set `sources.{name}.drop_unanswered: true` to leave them out."
         )
     if not kept:
-        raise UserError(f"source `{name}`: none of its {len(records)} rows has an answer.")
+        raise UserError(
+            f"source `{name}`: none of its {len(records)} rows has an answer. Is it under another key? config/README.md lists "
+            "the keys of every format."
+        )
     return kept, missing
 
 

@@ -16,7 +16,11 @@ from pydantic import BaseModel, ValidationError
 
 from scalebio.config import Study
 from scalebio.errors import UserError
+from scalebio.schema import NAME_PATTERN
 from scalebio.study_checks import cross_checks, nearest
+
+# Of a mapping that was expected, the first so many keys are named.
+KEYS_SHOWN = 4
 
 
 def load_study(config: dict) -> Study:
@@ -120,7 +124,15 @@ def _describe(fault: dict) -> str:
         choices = [choice.strip("'") for choice in fault["ctx"]["expected"].replace(" or ", ", ").split(", ")]
         return f"{path}: {message}; found {_found(value)}{nearest(value, choices)}"
     if kind in ("model_type", "model_attributes_type", "dict_type"):
-        return f"{path}: expected a mapping with keys; found {_found(value)}"
+        keys = [f"`{key}`" for model in models for key in model.model_fields][:KEYS_SHOWN]
+        such = f" such as {', '.join(keys)}" if keys else ""
+        return f"{path}: expected a mapping with keys{such}; found {_found(value)}"
+    if kind == "string_pattern_mismatch":
+        is_name = fault["ctx"]["pattern"] == NAME_PATTERN
+        expected = "a name of letters, digits, `_` and `-`" if is_name else _field(location)
+        return f"{path}: expected {expected}; found {_found(value)}"
+    if kind == "too_short":
+        message = f"expected at least {fault['ctx']['min_length']} entries"
     description = _field(location)
     return f"{path}: {message}{f' ({description})' if description else ''}; found {_found(value)}"
 
@@ -160,7 +172,8 @@ def duplicate_keys(path: str | Path) -> list[str]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}" if mark else ""
-        raise UserError(f"{path}{place}: not valid YAML ({getattr(error, 'problem', None) or error}).") from error
+        tab = " Indent with blanks: YAML takes no tabs." if mark and text[mark.index : mark.index + 1] == "\t" else ""
+        raise UserError(f"{path}{place}: not valid YAML ({getattr(error, 'problem', None) or error}).{tab}") from error
     return list(_repeats(node, (), set())) if node else []
 
 

@@ -9,12 +9,13 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import get_args
 
 from pydantic import BaseModel
 
 from scalebio.config import Experiment, Finetuning, Model
 from scalebio.config_evaluations import Accuracy, Evaluations, Math, MTBench
-from scalebio.config_methods import ScaleBiO
+from scalebio.config_methods import WARM_STARTED, Fixed, ScaleBiO
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
@@ -29,14 +30,14 @@ def nearest(name: object, known: Iterable[str]) -> str:
 SECTIONS = {"sources": "sources", "methods": "methods", "reference": "references", "model": "models"}
 """Where the names under each of these keys of an experiment are looked up."""
 
-RESULT_FOLDERS = ("models", "sources", "tables", "figures", "downloads", "benchmarks")
+RESULT_FOLDERS = ("models", "sources", "tables", "figures", "downloads", "benchmarks", "memory", "gates")
 """What lies beside the experiments' folders in `results/<study>/`."""
 
 
 def cross_checks(config: object) -> list[str]:
     """One line for every fault, in the order in which a study file is read."""
     config = _mapping(config)
-    checks = (_references, _parts, _finetuning, _experiments, _transfers, _run, _used_settings, _origins)
+    checks = (_references, _parts, _finetuning, _experiments, _transfers, _starts, _run, _used_settings, _origins)
     return [fault for check in checks for fault in check(config)]
 
 
@@ -156,6 +157,10 @@ def _experiments(config: dict) -> Iterator[str]:
             needs = "`accuracy` needs test rows from a generator, which can check answers"
             yield f"{path}.evaluate: {needs}; reference `{reference_name}` has none"
         yield from _expected(path, experiment)
+        known = _names(experiment.get("sources"))
+        for source in _names(_mapping(experiment.get("control")).get("sources")):
+            if source not in known:
+                yield f"{path}.control.sources: `{source}` is not one of the experiment's sources{nearest(source, known)}"
         yield from _oracle(path, experiment, _section(config, "methods"))
 
 
@@ -192,6 +197,10 @@ def _transfers(config: dict) -> Iterator[str]:
         learner = experiments.get(origin, {})
         if further := learner.get("weights_from"):
             yield f"{path}: `{origin}` learns no weights either, it takes those of `{further}`; name the one that learns"
+        if experiment.get("validation_bootstrap"):
+            yield (
+                f"experiments.{name}.validation_bootstrap: no weights are learned here; set it in `{origin}`, where they come from"
+            )
         if name in run and origin in experiments and origin not in run:
             yield f"{path}: `{origin}` is not in `run`, so nothing would learn its weights; add it there"
         sources, theirs = set(_names(experiment.get("sources"))), set(_names(learner.get("sources")))
@@ -203,6 +212,48 @@ def _transfers(config: dict) -> Iterator[str]:
             if all(isinstance(values, list) for values in known):
                 for value in (value for value in known[0] if value not in known[1]):
                     yield f"experiments.{name}.{key}: `{value}` is not among those of `{origin}`, where its weights come from"
+
+
+def _starts(config: dict) -> Iterator[str]:
+    """Weights to start from: of an experiment in `run` with the same method and seed, or a file; for methods that can start there."""
+    experiments, methods, run = _section(config, "experiments"), _section(config, "methods"), _names(config.get("run"))
+    for name, experiment in experiments.items():
+        origin, path = experiment.get("start_from"), f"experiments.{name}.start_from"
+        if not isinstance(origin, str):
+            continue
+        if experiment.get("weights_from"):
+            yield f"{path}: nothing is learned where weights are taken over (`weights_from`); leave one of the two out"
+        kinds = {method: _mapping(methods.get(method)).get("kind") for method in _names(experiment.get("methods"))}
+        fixed = {
+            kind for section in Fixed.__subclasses__() for kind in get_args(section.model_fields["kind"].annotation)
+        }
+        for method, kind in kinds.items():
+            if kind not in (None, *fixed, *WARM_STARTED):
+                yield (
+                    f"{path}: the method `{method}` (kind `{kind}`) cannot start from weights learned before, only "
+                    f"{', '.join(f'`{known}`' for known in WARM_STARTED)} can; leave it out of experiments.{name}.methods"
+                )
+        if origin.endswith(".json"):
+            if name in run and not Path(origin).is_file():
+                yield f"{path}: there is no file {origin} (looked in {Path.cwd()})"
+            continue
+        yield from _unknown(path, origin, "experiments", experiments)
+        if name in run and origin in experiments and origin not in run:
+            yield f"{path}: `{origin}` is not in `run`, so nothing would learn its weights; add it there"
+        seen, other = [name], origin
+        while isinstance(other, str) and other in experiments and other not in seen:
+            seen, other = [*seen, other], experiments[other].get("start_from")
+        if other == name:
+            yield f"{path}: goes in a circle ({' → '.join([*seen, name])}); one of them must start from equal weights"
+        learner = experiments.get(origin, {})
+        for key in ("methods", "seeds"):
+            known = experiment.get(key), learner.get(key)
+            if all(isinstance(values, list) for values in known):
+                wanted = (
+                    known[0] if key == "seeds" else [method for method in known[0] if kinds.get(method) not in fixed]
+                )
+                for value in (value for value in wanted if value not in known[1]):
+                    yield f"experiments.{name}.{key}: `{value}` is not among those of `{origin}`, where it starts from"
 
 
 def _run(config: dict) -> Iterator[str]:

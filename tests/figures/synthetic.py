@@ -53,7 +53,8 @@ def make_run(folder: Path, identity: dict, sources: list[str], target: np.ndarra
         metrics["accuracy"] = float(np.clip(0.3 + 0.3 * learning + 0.04 * rng.normal(), 0, 1))
     mixture = {
         name: {"asked": p, "rows": round(1000 * p), "share": round(1000 * p) / 1000, "tokens": round(50000 * p * 1.1),
-               "token_share": p * (0.8 + 0.4 * rng.random()), "repeats": 1 + int(p > 0.4), "available": 500}
+               "token_share": p * (0.8 + 0.4 * rng.random()), "repeats": 1 + int(p > 0.4), "available": 500,
+               "capped": 40 * int(p > 0.4)}
         for name, p in zip(sources, share.tolist(), strict=True)
     }  # fmt: skip
     return {
@@ -125,6 +126,26 @@ def make_graded(path: Path, runs: list[dict]) -> dict:
     return {"math_differences": str(path / "differences.csv")}
 
 
+def make_variations(experiments: dict, methods: tuple) -> list[dict]:
+    """As if the methods were values of two settings, the first the centre of both."""
+    return [
+        {"experiment": experiment, "method": methods[0], "varied": varied, "value": str(10**place), "centre": not place}
+        | {"run": {"experiment": experiment, "method": method}}
+        for experiment in experiments
+        for varied in ("alpha", "lisa: layers")
+        for place, method in enumerate(methods)
+    ]
+
+
+def make_groups(experiments: dict, methods: tuple) -> list[list[dict]]:
+    """As if the methods were models."""
+    names = ["model 0", *(f"model_{place}" for place in range(1, len(methods)))]
+    return [
+        [{"experiment": one, "model": name, "method": method} for name, method in zip(names, methods, strict=True)]
+        for one in experiments
+    ]
+
+
 def make_study(
     folder: Path, experiments: dict[str, dict], seeds: int = 3, methods: tuple = METHODS, steps: int = 300
 ) -> dict:
@@ -135,7 +156,8 @@ def make_study(
     """
     entries, kept = [], ("sources", "corruption", "expected")
     facts_of = {
-        name: {key: facts.get(key) for key in kept} | {"baseline": methods[0], "oracle": None}
+        name: {key: facts.get(key) for key in kept}
+        | {"baseline": methods[0], "oracle": None, "rows": 1000, "validation_bootstrap": False}
         for name, facts in experiments.items()
     }
     for experiment, facts in experiments.items():

@@ -6,6 +6,7 @@ import pytest
 from docutils.core import publish_parts
 from jinja2 import Environment
 
+from scalebio.claims.verdicts import NOT_REPRODUCED, NOT_RUN, REPRODUCED, UNDECIDED
 from scalebio.figures import NAMES
 from scalebio.tables.inputs import LOADERS
 
@@ -24,11 +25,16 @@ def test_every_figure_has_a_caption_that_says_what_to_see(root, name):
     assert "What to see" in render(root / f"workflow/report/{name}.rst", params=SimpleNamespace())
 
 
-@pytest.mark.parametrize("name", [*LOADERS, None])
+@pytest.mark.parametrize("name", [*LOADERS, "memory", None])
 def test_the_caption_of_tables_says_what_each_holds(root, name):
     params = SimpleNamespace(about="Weights of odd_ names", name=name) if name else SimpleNamespace()
     html = render(root / "workflow/report/table.rst", params=params)
     assert "tidy table" in html and (name is None or "Weights of" in html)
+
+
+def test_the_caption_of_claims_explains_the_verdicts(root):
+    html = render(root / "workflow/report/claims.rst")
+    assert all(verdict in html for verdict in (REPRODUCED, NOT_REPRODUCED, UNDECIDED, NOT_RUN))
 
 
 @pytest.mark.parametrize("config", [{}, {"study": "a_study_", "run": ["one_", "two"]}])

@@ -17,6 +17,9 @@ from scalebio.tables import inputs, tidy
 pytestmark = pytest.mark.filterwarnings("error")
 
 TABLE_OF = {"weights": "trajectories", "final_weights": "weights"}
+OTHERS = {"weights_by_model": "weights"}
+# Those that no figure shows, and the one on which no figure is drawn here.
+NOT_DRAWN = {"costs", "transfer", "hyperparameters", "training_costs", "sources", "memory", "peak_memory", "gates"}
 JUDGED = {"mtbench": "mtbench", "mtbench_radar": "mtbench", "mtbench_differences": "mtbench_differences"}
 JUDGED |= {"mtbench_repeats": "mtbench_repeats"}
 NOISE = {f"noise_{rate}": rate / 100 for rate in (0, 20, 40, 60, 80, 100)}
@@ -77,8 +80,9 @@ class Study:
         experiments, seeds, methods = STUDIES[name]
         self.name, self.experiments, self.methods = name, experiments, methods
         settings = synthetic.make_study(folder / "runs", experiments, seeds, methods, steps=40)
+        settings["variations"] = self.variations = synthetic.make_variations(experiments, methods)
         self.paths, self.finished = {}, {}
-        for table in sorted(inputs.LOADERS.keys() - {"costs", "transfer"}):
+        for table in sorted(inputs.LOADERS.keys() - NOT_DRAWN):
             self.paths[table] = folder / f"{table}.csv"
             inputs.build(table, settings).to_csv(self.paths[table], index=False)
 
@@ -87,12 +91,14 @@ class Study:
         return tidy.read_csv(self.path(figure), module.COLUMNS, text=getattr(module, "TEXT", ()))
 
     def path(self, figure):
-        return self.paths[(TABLE_OF | JUDGED).get(figure, figure)]
+        return self.paths[(TABLE_OF | OTHERS | JUDGED).get(figure, figure)]
 
     def settings(self, figure, experiment=None, **more):
         experiment = experiment or (next(iter(self.experiments)) if figure in TABLE_OF else None)
         facts = self.experiments.get(experiment, {})
-        known = {key: facts.get(key) for key in ("sources", "corruption", "expected")}
+        known = {key: facts.get(key) for key in ("sources", "corruption", "expected")} | {"rows": 1000}
+        if figure == "weights_by_model":
+            more = {"groups": synthetic.make_groups(self.experiments, self.methods)} | more
         return {"study": self.name, "experiment": experiment, **known, **more}
 
     def draw(self, figure, experiment=None, **more):
@@ -187,6 +193,11 @@ def test_every_source_is_named_literally_and_labels_keep_apart(studies, study):
         ("test_loss", {"test loss\n(nats per token)", "accuracy (%)", "accuracy not measured", "uniform", "scalebio"}),
         ("training_curves", {"optimiser step", "validation loss\n(nats per token)", "training loss\n(nats per token)"}),
         ("method_comparison", {"uniform (free)", "scalebio (0.61×)", "denoising"}),
+        (
+            "ablations",
+            {"distance from\nplanted shares", "penalty α", "lisa: layers", "centre", "denoising", "multilingual"},
+        ),
+        ("weights_by_model", {"final weight (share)", "model 0", "model_1", "expected", *LANGUAGES, *NOISE}),
         ("math", {"right answers (%)", "GSM8K", "MATH", "uniform", "scalebio"}),
         ("mtbench", {"score (1 to 10)", "all categories", "sorting", "arithmetic", "uniform", "scalebio"}),
         ("mtbench_radar", {"2", "10", "sorting", "arithmetic", "uniform", "scalebio"}),
@@ -206,6 +217,27 @@ def test_judge_and_questions_stand_in_the_figure(studies, name):
         note = " ".join(" ".join(words(study.rendered(name))).split())
         assert f"Judge: {synthetic.JUDGE}. Questions: {synthetic.QUESTIONS}." in note
         assert f"Note: {synthetic.NOTE}." in note
+
+
+def test_an_ablation_stands_at_its_value_and_only_the_centre_is_ringed(studies):
+    table = studies["usual"].table("ablations")
+    above, below = studies["usual"].rendered("ablations").axes[0], studies["usual"].rendered("ablations").axes[2]
+    # The other two experiments have the same made-up weights.
+    part = table[table["experiment"].str.startswith("instruction") & (table["varied"] == "alpha")]
+    (line,) = [found for found in above.lines if list(found.get_ydata()) == part["from_truth"].tolist()]
+    assert [round(x) for x in line.get_xdata()] == [0, 1]
+    rings = [found for found in below.lines if found.get_markersize() == 8]
+    assert len(rings) == 3 and {found.get_ydata()[0] for found in rings} == {0.0}
+    other = part[part["is_centre"] == ""].iloc[0]
+    assert any(list(found.get_ydata()) == [0.0, other["difference"]] for found in below.lines)
+
+
+def test_bars_of_models_are_the_mean_weights(studies):
+    study = studies["one seed"]
+    (axes,) = study.rendered("weights_by_model").axes
+    table = study.table("weights_by_model")
+    wanted = [table[table["method"] == method].set_index("source")["weight"][LANGUAGES[:2]] for method in study.methods]
+    assert [[bar.get_width() for bar in group] for group in axes.containers] == [list(values) for values in wanted]
 
 
 def test_accuracies_stand_at_their_place_and_what_was_not_compared_is_told(studies):
@@ -301,6 +333,20 @@ def test_a_single_step_is_a_point(studies, stage):
     for axes in figure.axes:
         assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0"]
     assert any("Point: mean over 3 seeds; bar: lowest to highest seed." in " ".join(t.split()) for t in words(figure))
+
+
+def test_every_figure_of_weights_shows_the_interval_that_the_table_has(studies):
+    study = studies["spoiled"]
+    table = tidy.read_csv(study.paths["weight_intervals"], ["source", "low", "high"])
+    told = table[(table["experiment"] == "instruction") & (table["method"] == "scalebio")].set_index("source")
+    ends = [[pytest.approx(value) for value in pair] for pair in told.loc[SKILLS, ["low", "high"]].to_numpy()]
+    for name, axis in (("final_weights", 0), ("weights", 1)):
+        figure = study.rendered(name, "instruction")
+        bars = [path.vertices[:, axis].tolist() for bars in figure.axes[0].collections for path in bars.get_paths()]
+        assert [bar for bar in bars if len(bar) == 2] == ends
+        assert "95% interval" in " ".join(" ".join(words(figure)).split())
+        bootstrapped = " ".join(" ".join(words(study.draw(name, "instruction", validation_bootstrap=True))).split())
+        assert "over seeds and validation rows" in bootstrapped
 
 
 def test_one_seed_says_so(studies):

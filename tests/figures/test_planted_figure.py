@@ -29,7 +29,7 @@ def rows():
 
 
 def test_the_summary_puts_seeds_side_by_side(rows):
-    text = table.summary(table.tidy(rows))
+    text = table.summary(table.tidy(rows)).markdown()
     assert (
         "| conf73, poor base | improved | 0.010 0.030 | 0.004 0.016 | 0.010 | 0.996 0.984 | 0.02 c; – n | 2.0 |" in text
     )

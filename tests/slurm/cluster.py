@@ -9,7 +9,6 @@ process ends the first, one of another process waits.
 
 import fcntl
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -17,28 +16,14 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from shutil import rmtree
-from typing import NamedTuple
 
 import cluster_config
+import squeue
 from cluster_config import ACCOUNTING, CONTROLLER, CPUS, DATABASE, GPUS, MEMORY_MB, node_name
-from rooms import Bare, Room, Started, environment, namespaces_refused, wait_until
+from rooms import Bare, Room, Started, environment, free_ports, namespaces_refused, wait_until
+from squeue import Job
 
 ETC = Path("/etc/slurm")
-
-
-class Job(NamedTuple):
-    """One line of squeue; finished jobs stay there for five minutes."""
-
-    id: int
-    name: str
-    state: str  # long form: RUNNING, COMPLETED, NODE_FAIL, ...
-    nodes: str  # "node1", "node[1-2]", "" while it waits
-    reason: str
-    comment: str  # Snakemake's plugin puts the rule and its wildcards here
-
-    @property
-    def ended(self) -> bool:
-        return self.state not in ("PENDING", "RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "REQUEUED", "STOPPED")
 
 
 class Cluster:
@@ -276,10 +261,8 @@ class Cluster:
     def jobs(self) -> list[Job]:
         """What squeue knows, finished jobs of the last five minutes too, in order of submission; not those of earlier
         tests."""
-        fields = "jobid:|,name:|,state:|,nodelist:|,reason:|,comment:|"
-        shown = self.output(["squeue", "--noheader", "--states=all", f"--Format={fields}"]).splitlines()
-        rows = [[re.sub(r"^\(null\)$|^None$", "", field.strip()) for field in line.split("|")[:6]] for line in shown]
-        return sorted(Job(int(row[0]), *row[1:]) for row in rows if int(row[0]) > self._last_forgotten)
+        shown = self.output(["squeue", "--noheader", "--states=all", f"--Format={squeue.FIELDS}"])
+        return [job for job in squeue.parse(shown) if job.id > self._last_forgotten]
 
     def job(self, number: int) -> Job:
         """One job. Raises KeyError where SLURM does not know it."""
@@ -406,16 +389,3 @@ class Cluster:
             (self._files / "gpu" / f"nvidia{i}").symlink_to("/dev/null")
         (self._files / "munge.key").touch(mode=0o600)
         (self._files / "munge.key").write_bytes(os.urandom(128))
-
-
-def free_ports(count: int) -> int:
-    """The first of `count` successive TCP ports of 127.0.0.1 that nobody uses now."""
-    for first in range(26_000, 32_000, count):
-        try:
-            for port in range(first, first + count):
-                with socket.socket() as tried:
-                    tried.bind(("127.0.0.1", port))
-        except OSError:
-            continue
-        return first
-    raise OSError("no free TCP ports between 26000 and 32000")

@@ -60,7 +60,7 @@ def slurm_conf(
         # A node that comes back may work again at once.
         "ReturnToService": 2,
         # A lost node is noticed after about twice this time.
-        "SlurmdTimeout": 15,
+        "SlurmdTimeout": 10,
         "SlurmctldTimeout": 15,
         "KillWait": 10,
         # SLURM's default, stated since Snakemake's plugin loses jobs that squeue forgets too early.
@@ -68,7 +68,7 @@ def slurm_conf(
         "JobRequeue": 0,
         # Refuse what no node can ever do, instead of leaving it in the queue for ever.
         "EnforcePartLimits": "ANY",
-        "SchedulerParameters": "bf_interval=5,sched_interval=5",
+        "SchedulerParameters": "bf_interval=2,sched_interval=2",
         "AccountingStorageType": "accounting_storage/none",
     }
     if database:

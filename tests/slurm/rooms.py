@@ -7,6 +7,7 @@ namespace ends, the kernel kills all others of it, and with the last one go its 
 
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterable, Sequence
@@ -216,3 +217,16 @@ def namespaces_refused() -> str | None:
     except OSError as error:
         return str(error)
     return None if tried.returncode == 0 else tried.stderr.strip() or f"unshare ends with {tried.returncode}"
+
+
+def free_ports(count: int) -> int:
+    """The first of `count` successive TCP ports of 127.0.0.1 that nobody uses now."""
+    for first in range(26_000, 32_000, count):
+        try:
+            for port in range(first, first + count):
+                with socket.socket() as tried:
+                    tried.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return first
+    raise OSError("no free TCP ports between 26000 and 32000")

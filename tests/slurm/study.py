@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from clones import EAGER
 from cluster import Cluster
 from rooms import Started
 
@@ -18,22 +19,22 @@ SITE = {
     "SCALEBIO_SLURM_PARTITION": "gpu",
 }
 # Snakemake's plugin waits 40 s before it first asks how a job fares.
-QUICK = ("--slurm-init-seconds-before-status-checks", "1")
+SOON = ("--slurm-init-seconds-before-status-checks", "1")
 
 
 class Workplace(Cluster):
     """A cluster with Snakemake on its login node."""
 
-    def start_snakemake(self, clone, *arguments: str, quick: bool = True, **variables: str | None) -> Started:
+    def start_snakemake(self, clone, *arguments: str, eager: bool = True, **variables: str | None) -> Started:
         """Start Snakemake in `clone` (a folder, or what tests/workflow/clones.py makes) and return at once.
 
-        What it writes goes to `console.txt` in there. `quick`: ask after 1 s how a job fares. `variables` are added to
-        those of `SITE`; None removes one.
+        What it writes goes to `console.txt` in there. `eager`: ask every two seconds how jobs fare. `variables` are added
+        to those of `SITE`; None removes one.
         """
         folder = Path(getattr(clone, "path", clone))
         with open(folder / "console.txt", "w") as console:
             return self.popen(
-                [sys.executable, "-m", "snakemake", *arguments, *(QUICK if quick else ())],
+                [sys.executable, *((EAGER,) if eager else ("-m", "snakemake")), *arguments, *SOON],
                 cwd=folder,
                 variables=SITE | variables,
                 stdout=console,
@@ -63,8 +64,8 @@ class Workplace(Cluster):
         return subprocess.CompletedProcess(started.process.args, status, text, None)
 
     def snakemake(
-        self, clone, *arguments: str, limit: float = 300, quick: bool = True, **variables: str | None
+        self, clone, *arguments: str, limit: float = 300, eager: bool = True, **variables: str | None
     ) -> subprocess.CompletedProcess:
         """Run Snakemake to its end: `cluster.snakemake(clone, "--profile", "slurm", "--configfile", study)`."""
-        started = self.start_snakemake(clone, *arguments, quick=quick, **variables)
+        started = self.start_snakemake(clone, *arguments, eager=eager, **variables)
         return self.finish_snakemake(started, clone, limit)

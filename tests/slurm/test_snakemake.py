@@ -46,7 +46,7 @@ def workflow(tmp_path):
 
 
 def test_snakemake_runs_its_jobs_on_the_nodes(cluster, workflow):
-    done = cluster.snakemake(workflow, "--profile", "slurm", "--config", "command=true", limit=150)
+    done = cluster.snakemake(workflow, "--profile", "slurm", "--config", "command=true", limit=150, eager=False)
     assert done.returncode == 0, done.stdout
     first, second = (workflow / "both.txt").read_text().splitlines()
     node, gpus, prefix = first.split()

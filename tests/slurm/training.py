@@ -4,20 +4,22 @@ import re
 import time
 from pathlib import Path
 
+import psutil
 from clones import SCALEBIO, STUDY, Clone
-from cluster import Cluster, Job
+from cluster import Cluster
 from rooms import Started, wait_until
+from squeue import Job
 
 WEIGHTS = f"{SCALEBIO}/weights.json"
 CHECKPOINTS = f"{SCALEBIO}/checkpoints/learn_weights"
 LOG = "logs/small/learn_weights/sums/tiny/scalebio/seed0.log"
 ON_CLUSTER = ("--profile", "slurm", "--configfile", STUDY, "--latency-wait", "10")
-# Enough for some ten seconds of training on a free core.
-STEPS = 1200
+# Enough for some five seconds of training on a free core, ten times what a test needs to see it and strike.
+STEPS = 600
 
 
 def lengthen(clone: Clone, steps: int = STEPS, **hardware) -> None:
-    """Let the small study learn weights for `steps` steps on `hardware`, with a checkpoint every second."""
+    """Let the small study learn weights for `steps` steps on `hardware`, with several checkpoints a second."""
 
     def change(study: dict) -> None:
         study["methods"]["scalebio"].update(steps=steps, check_steps=0)
@@ -27,7 +29,7 @@ def lengthen(clone: Clone, steps: int = STEPS, **hardware) -> None:
     rules = clone.path / "workflow" / "rules" / "weights.smk"
     text = rules.read_text(encoding="utf-8")
     # Instead of every five minutes, for which a test cannot wait.
-    changed = text.replace("--attempt", "--checkpoint-seconds 1 --attempt")
+    changed = text.replace("--attempt", "--checkpoint-seconds 0.2 --attempt")
     assert changed != text
     rules.write_text(changed, encoding="utf-8")
 
@@ -52,6 +54,14 @@ def wait_for_training(cluster: Cluster, run: Started, clone: Clone, seconds: flo
 
     wait_until(trains, seconds, "the first checkpoint", pause=0.2)
     return next(job for job in cluster.jobs() if job.state == "RUNNING")
+
+
+def process_of(cluster: Cluster, job: Job) -> psutil.Process:
+    """The process that trains in a job on one node."""
+    there = cluster.node_processes(int(job.nodes.removeprefix("node")))
+    running = [one for one in psutil.process_iter(["cmdline"]) if one.pid in there]
+    (found,) = [one for one in running if (one.info["cmdline"] or [])[1:2] == ["scripts/learn_weights.py"]]
+    return found
 
 
 def said_by(clone: Clone, job: int) -> str:

@@ -82,6 +82,7 @@ def test_the_catalogue_describes_each_figure_and_table(clone):
         "figure_mtbench",
     } <= figures
     assert {"table_weights", "table_test_loss", "table_math", "table_math_differences", "table_costs"} <= tables
+    assert described["claims"].startswith("Each claim of the paper")
     assert len(set(described.values())) == len(described), "two targets with the same description"
     assert not set(re.findall(r"^(\w+)$", shown, re.MULTILINE)), "a target without a description"
 

@@ -34,7 +34,7 @@ def resources_of(clone: Clone, target: str, *arguments: str) -> dict[str, str]:
 
 def test_sigterm_to_every_process_of_a_job_leaves_a_checkpoint_and_a_whole_log(finished_copy):
     """SLURM signals the shell and `tee` too: a job that lost them would lose its checkpoint or its last words."""
-    finished_copy.edit_study(lambda study: study["methods"]["scalebio"].update(steps=1200, check_steps=0))
+    finished_copy.edit_study(lambda study: study["methods"]["scalebio"].update(steps=300, check_steps=0))
     shell = shell_of(finished_copy, WEIGHTS, "learn_weights.py")
     log, folder = finished_copy.path / LOG, finished_copy.path / SCALEBIO / "checkpoints/learn_weights"
 
@@ -49,19 +49,19 @@ def test_sigterm_to_every_process_of_a_job_leaves_a_checkpoint_and_a_whole_log(f
 
     job = start()
     deadline = time.monotonic() + 180
-    while not (log.exists() and re.search(r"seed0: \d+/1200,", log.read_text())):
+    while not (log.exists() and re.search(r"seed0: \d+/300,", log.read_text())):
         assert job.poll() is None and time.monotonic() < deadline
         time.sleep(0.1)
     os.killpg(job.pid, signal.SIGTERM)
     assert job.wait(60) == 75
     said = re.search(
-        r"stopped by a signal after step (\d+) of 1200; the next run goes on from (\S+)\n$", log.read_text()
+        r"stopped by a signal after step (\d+) of 300; the next run goes on from (\S+)\n$", log.read_text()
     )
     assert said and [path.name for path in folder.iterdir()] == [f"step-{int(said[1]):07d}"]
     assert not (finished_copy.path / WEIGHTS).exists()
 
     assert start().wait(300) == 0
-    first = int(re.search(r"seed0: (\d+)/1200,", log.read_text())[1])
+    first = int(re.search(r"seed0: (\d+)/300,", log.read_text())[1])
     assert first > int(said[1])  # it went on, and did not begin again
     assert finished_copy.results()[WEIGHTS] == through
     assert not [path for path in finished_copy.results() if ".lock" in path]

@@ -11,7 +11,7 @@ import time
 
 import pytest
 import yaml
-from clones import ENVIRONMENT, STUDY
+from clones import EAGER, ENVIRONMENT, STUDY
 from fake_slurm import PROFILE, FakeSlurm
 
 pytest.importorskip("snakemake_executor_plugin_slurm")
@@ -29,7 +29,7 @@ def cluster(clone, tmp_path):
 
     def start(*arguments: str, target: str = TARGET, **environment: str) -> subprocess.Popen:
         process = subprocess.Popen(
-            [sys.executable, "-m", "snakemake", target, *arguments, "--profile", "site", "--configfile", STUDY],
+            [sys.executable, EAGER, target, *arguments, "--profile", "site", "--configfile", STUDY],
             cwd=clone.path,
             env=ENVIRONMENT | {"PATH": slurm.path, "SCALEBIO_SLURM_WATCHDOG_MINUTES": "0.1"} | environment,
             stdout=subprocess.PIPE,
@@ -79,7 +79,7 @@ def test_a_job_dropped_in_an_outage_ends_the_run_only_when_it_has_ended(cluster)
     wait_for(lambda: len(slurm.jobs()) == 1)
     # All tries of one poll fail, and the executor forgets the job.
     slurm.away()
-    time.sleep(20)
+    time.sleep(12)
     assert run.poll() is None, "an outage was taken for an empty queue"
     slurm.away(False)
     time.sleep(10)

@@ -1,6 +1,7 @@
 """What makes Snakemake do work again: a change of content, and nothing else; and then only where it matters."""
 
 import os
+import re
 import shutil
 
 import pandas as pd
@@ -48,14 +49,14 @@ def test_a_fresh_clone_with_restored_results_triggers_nothing(finished, root, tm
 
 def test_a_changed_figure_module_redraws_its_figure_only(finished_copy):
     comment(finished_copy, FIGURE_MODULE)
-    assert rules(finished_copy.planned()) == {"figure_sums_weights"}
+    assert rules(finished_copy.planned()) == {"figure_sums_weights", "report"}
 
 
 def test_a_changed_house_style_redraws_every_figure_and_nothing_else(finished_copy):
     comment(finished_copy, "scripts/scalebio/figures/house.mplstyle")
     planned = rules(finished_copy.planned())
     assert {"figure_sums_weights", "figure_test_loss", "figure_mixtures"} <= planned
-    assert all(rule.startswith("figure_") for rule in planned)
+    assert all(rule.startswith("figure_") for rule in planned - {"report"})
 
 
 def test_a_changed_loop_learns_again_and_keeps_sources_pools_and_base_model(finished_copy):
@@ -69,7 +70,16 @@ def test_a_changed_method_runs_again_and_others_do_not(finished_copy):
     finished_copy.edit_study(lambda study: study["methods"]["scalebio"].update(alpha=5.0))
     jobs = finished_copy.planned()
     # What stands for the whole experiment is made anew too; the judge finds the other methods' ratings in its journal.
-    of_all = ("table_", "figure_", "compare_math", "mtbench_judgments", "mtbench_scores")
+    of_all = (
+        "table_",
+        "figure_",
+        "claims",
+        "report",
+        "check_templates",
+        "compare_math",
+        "mtbench_judgments",
+        "mtbench_scores",
+    )
     runs = [outputs for rule, outputs in jobs if not rule.startswith(of_all)]
     assert {"learn_weights", "draw_mixture", "finetune", "evaluate"} <= rules(jobs)
     # And what is taken from its run.
@@ -118,6 +128,90 @@ def test_a_changed_source_file_is_read_again(finished_copy):
     fetched = [outputs for rule, outputs in jobs if rule == "fetch_source"]
     assert len(fetched) == 1 and "brought.parquet" in fetched[0]
     assert {"build_pool", "warm_up", "learn_weights"} <= rules(jobs)
+
+
+def made_for(jobs: list[tuple[str, str]], rule: str) -> set[str]:
+    """Which experiments, or sources, the jobs of a rule are for."""
+    place = {"fetch_source": r"sources/(\w+)\.parquet"}.get(rule, r"results/small/(\w+)/")
+    return {found for name, outputs in jobs if name == rule for found in re.findall(place, outputs)}
+
+
+def test_one_source_changed_added_or_removed_makes_again_what_depends_on_it(finished_copy):
+    def apart(study):
+        """Of two experiments that share sources, none waits for the other's weights."""
+        del study["experiments"]["transferred"]["weights_from"]
+
+    finished_copy.edit_study(apart)
+    assert made_for(finished_copy.planned(), "build_pool") == set()
+
+    def change(study):
+        study["sources"]["dates"]["rows"] = 50
+
+    finished_copy.edit_study(change)
+    jobs = finished_copy.planned()
+    assert made_for(jobs, "fetch_source") == {"dates"} and made_for(jobs, "build_pool") == {"sums", "transferred"}
+
+    def add(study):
+        study["sources"]["dates"]["rows"] = 60
+        study["sources"]["more_dates"] = study["sources"]["dates"] | {"rows": 40}
+        study["experiments"]["sums"]["sources"].append("more_dates")
+
+    finished_copy.edit_study(add)
+    jobs = finished_copy.planned()
+    assert made_for(jobs, "fetch_source") == {"more_dates"}
+    assert {rule: made_for(jobs, rule) for rule in ("build_pool", "warm_up")} == {
+        "build_pool": {"sums"},
+        "warm_up": {"sums"},
+    }
+    assert made_for(jobs, "evaluate") == {"sums", "transferred"}  # the second learns its own now
+
+    def remove(study):
+        study["experiments"]["sums"]["sources"] = ["sums", "sums_wrong", "brought"]
+
+    finished_copy.edit_study(remove)
+    jobs = finished_copy.planned()
+    assert "fetch_source" not in rules(jobs)
+    assert made_for(jobs, "build_pool") == made_for(jobs, "warm_up") == {"sums"}
+
+
+def test_learning_can_start_from_the_weights_there_are_and_makes_none_of_them_again(finished_copy):
+    def grow(study):
+        more = study["sources"]["dates"] | {"rows": 40}
+        study["sources"]["more_dates"] = more
+        sums = study["experiments"]["sums"]
+        grown = {"sources": [*sums["sources"][1:], "more_dates"], "start_from": "sums", "evaluate": []}
+        study["experiments"]["grown"] = sums | grown | {"expected": None}
+        study["run"].append("grown")
+
+    finished_copy.edit_study(grow)
+    jobs = finished_copy.planned()
+    assert made_for(jobs, "fetch_source") == {"more_dates"}
+    assert {found for rule in ("learn_weights", "finetune", "evaluate") for found in made_for(jobs, rule)} == {"grown"}
+    target = "results/small/grown/tiny/scalebio/seed0/weights.json"
+    shown = finished_copy.run(target)
+    assert "started from results/small/sums/tiny/scalebio/seed0/weights.json" in shown
+    made, old = finished_copy.json(target), finished_copy.json(f"{SCALEBIO}/weights.json")
+    started = made["started_from"]
+    assert (started["added"], started["removed"]) == (["more_dates"], ["sums"])
+    assert started["shares"]["more_dates"] == pytest.approx(1 / 4)
+    first = started["shares"]["dates"] / started["shares"]["brought"]
+    assert first == pytest.approx(old["final"]["dates"] / old["final"]["brought"])
+    assert set(made["provenance"]["inputs"]) == {"model", "train", "validation", "start"}
+
+
+def test_a_gate_that_reports_holds_nothing_up_and_a_fatal_one_that_failed_stops_what_waits_for_it(finished_copy):
+    # Two words in a row are shared by almost all of the small study's questions.
+    finished_copy.edit_study(lambda study: study.update(gates={"words": 2, "similarity": 0.01}))
+    assert {"check_leakage", "table_gates", "report"} <= rules(finished_copy.planned())
+    assert not {"warm_up", "learn_weights"} & rules(finished_copy.planned())
+    finished_copy.edit_study(lambda study: study["gates"].update(leakage="fatal"))
+    before = (finished_copy.path / SCALEBIO / "weights.json").read_bytes()
+    failed = finished_copy.snakemake(f"{SCALEBIO}/weights.json")
+    assert failed.returncode != 0
+    assert "the gate `leakage` failed and is fatal" in failed.stdout and "`gates.leakage: report`" in failed.stdout
+    verdict = finished_copy.json("results/small/gates/leakage/sums.json")
+    assert verdict["verdict"] == "failed" and verdict["findings"][0]["count"] > 0
+    assert (finished_copy.path / SCALEBIO / "weights.json").read_bytes() == before
 
 
 def test_a_remark_in_the_study_file_triggers_nothing(finished_copy):

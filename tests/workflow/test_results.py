@@ -18,7 +18,17 @@ RUNS = {method: f"results/small/sums/tiny/{method}/seed0" for method in ("unifor
 SOURCES = ["sums", "sums_wrong", "dates", "brought"]
 TAKEN = "results/small/transferred/other/scalebio/seed0"
 TABLES = ["trajectories", "weights", "mixtures", "test_loss", "training_curves", "math", "math_differences", "transfer"]
-TABLES += ["method_comparison", "costs"]
+TABLES += [
+    "method_comparison",
+    "costs",
+    "hyperparameters",
+    "training_costs",
+    "sources",
+    "memory",
+    "peak_memory",
+    "weight_intervals",
+    "gates",
+]
 FIGURES = ["sums_weights", "sums_final_weights", "test_loss", "training_curves", "reweighting_curves", "mixtures"]
 FIGURES += ["math", "method_comparison"]
 MODEL = ["config.json", "model.safetensors", "tokenizer.json", "provenance.json"]
@@ -26,6 +36,8 @@ PROVENANCE = {
     "settings",
     "settings_sha256",
     "inputs",
+    "outputs",
+    "content_sha256",
     "code",
     "lock_sha256",
     "libraries",
@@ -42,7 +54,7 @@ def test_every_promised_file_exists_and_is_not_empty(finished):
     run += [f"model/{name}" for name in MODEL]
     expected = [*sources, *pool, "results/small/sums/pool/test.parquet"]
     expected += [f"results/small/sums/tiny/base/{name}" for name in MODEL]
-    expected += ["results/small/sums/math/differences.csv"]
+    expected += ["results/small/sums/math/differences.csv", "results/small/report.html"]
     expected += [
         f"results/small/downloads/math/{name}.{kind}" for name in ("gsm8k", "math") for kind in ("jsonl", "json")
     ]
@@ -50,10 +62,31 @@ def test_every_promised_file_exists_and_is_not_empty(finished):
     expected += [
         f"{path}/math/{name}" for path in RUNS.values() for name in ("answers.jsonl", "graded.jsonl", "scores.csv")
     ]
-    expected += [f"results/small/tables/{name}.{kind}" for name in TABLES for kind in ("csv", "md")]
+    expected += [f"results/small/tables/{name}.{kind}" for name in TABLES for kind in ("csv", "md", "tex")]
     expected += [f"results/small/figures/{name}.{kind}" for name in FIGURES for kind in ("pdf", "png")]
+    expected += [f"results/small/claims.{kind}" for kind in ("csv", "md", "tex")]
     results = finished.results()
     assert [path for path in expected if not results.get(path)] == []
+
+
+def test_tables_of_the_study_hold_what_the_study_says(finished):
+    names = ("hyperparameters", "training_costs", "sources", "memory")
+    tables = {name: pd.read_csv(finished.path / f"results/small/tables/{name}.csv") for name in names}
+    settings = tables["hyperparameters"].set_index(["experiment", "method", "stage", "setting"])["value"]
+    assert settings["sums", "scalebio", "weights", "alpha"] == "10.0", "a default that the study does not name"
+    assert settings["sums", "scalebio", "weights", "lisa.layers"] == "1"
+    assert settings["transferred", "scalebio", "weights", "weights_from"] == "sums"
+    assert settings["sums", "uniform", "finetuning", "rows"] == "64"
+    costs = tables["training_costs"].set_index(["experiment", "method", "stage"])
+    assert ("transferred", "scalebio", "weights") not in costs.index
+    assert costs.loc[("sums", "scalebio", "weights"), "forward_tokens"] > 0 and (costs["seconds"] > 0).all()
+    assert (costs["gpu_seconds"] == 0).all()
+    sources = tables["sources"].set_index("source")
+    assert sources["roles"].to_dict() == dict.fromkeys(SOURCES, "train") | {"sums_held_out": "validation test"}
+    assert sources.loc["sums_wrong", "spoiled"] == 1 and sources.loc["brought", "origin"] == "data/brought.jsonl"
+    memory = tables["memory"].drop_duplicates("model").set_index("model")["model_parameters"]
+    for path, model in (("sums/tiny", "tiny"), ("transferred/other", "other")):
+        assert memory[model] == finished.json(f"results/small/{path}/base/provenance.json")["parameters"]
 
 
 def test_mtbench_files_exist(finished, with_mtbench):
@@ -88,6 +121,18 @@ def test_weights_sum_to_one(finished, method):
     assert list(weights["weights"]) == SOURCES
     assert math.isclose(sum(weights["weights"].values()), 1, abs_tol=1e-12)
     assert (weights["method"], weights["seed"]) == (method, 0)
+
+
+def test_validation_rows_are_drawn_again_where_wanted_and_only_methods_that_learn_depend_on_it(finished):
+    settings = {
+        method: finished.json(f"{path}/weights.json")["provenance"]["settings"] for method, path in RUNS.items()
+    }
+    assert settings["scalebio"]["validation_bootstrap"] is True and "validation_bootstrap" not in settings["uniform"]
+    table = pd.read_csv(finished.path / "results/small/tables/weight_intervals.csv")
+    # With one seed nothing is said; transferred weights vary with what those they are taken from were learned on.
+    assert set(table["varied"]) == {"data order, layers, validation rows"}
+    assert set(table["verdict"]) == {"too few seeds to say"} and table["low"].isna().all()
+    assert (table[table["experiment"] == "sums"].groupby("method")["rows"].first() == 64).all()
 
 
 def test_weights_taken_from_another_experiment_are_those_and_the_other_tokenizer_is_recorded(finished):
@@ -133,6 +178,21 @@ def test_the_hash_of_the_chat_template_is_recorded_where_a_tokenizer_was_used(fi
         for file in ("mixture.json", "metrics.json", "model/provenance.json")
     }
     assert len(hashes) == 1
+
+
+def test_every_gate_has_a_verdict_and_the_table_tells_it(finished):
+    table = pd.read_csv(finished.path / "results/small/tables/gates.csv", keep_default_na=False)
+    assert table[["gate", "experiment", "fatal"]].values.tolist() == [
+        [gate, experiment, "no"] for gate in ("leakage", "template") for experiment in ("sums", "transferred")
+    ]
+    for row in table.itertuples():
+        verdict = finished.json(f"results/small/gates/{row.gate}/{row.experiment}.json")
+        assert (verdict["verdict"], len(verdict["findings"]), verdict["what"]) == (row.verdict, row.findings, row.what)
+        assert verdict["provenance"].keys() >= PROVENANCE and verdict["threshold"]
+    # In each run at least base, weights or not, mixture, model and metrics: a tokenizer and a template of each.
+    template = finished.json("results/small/gates/template/sums.json")
+    assert template["verdict"] == "passed" and template["threshold"]["hashes_compared"] >= 2 * 2 * 4
+    assert "gsm8k" in finished.json("results/small/gates/leakage/sums.json")["what"]
 
 
 def test_mixture_has_the_asked_rows(finished):

@@ -39,6 +39,7 @@ rule bench:
     output:
         png="results/bench/step.png",
         pdf="results/bench/step.pdf",
+        provenance="results/bench/step.provenance.json",
     log:
         "logs/bench/draw_figure.log",
     benchmark:
@@ -86,6 +87,7 @@ rule growth:
     output:
         png="results/bench/growth.png",
         pdf="results/bench/growth.pdf",
+        provenance="results/bench/growth.provenance.json",
     log:
         "logs/bench/draw_growth.log",
     localrule: True

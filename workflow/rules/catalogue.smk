@@ -1,15 +1,57 @@
-# catalogue: which tables and figures the study has, and what each is made from. No rules here.
+# catalogue: which tables the study has, and what each is made from. No rules here.
+
+from scalebio.varied import variations
+
+
+def roles():
+    """What each source of the study is read for: {source: {"experiments": [...], "roles": [...], and what the study knows of it}}."""
+    found = {}
+    for experiment in STUDY.run:
+        reference = STUDY.references[STUDY.experiments[experiment].reference]
+        read = {
+            "train": STUDY.experiments[experiment].sources,
+            "validation": reference.validation,
+            "test": reference.test or reference.validation,
+        }
+        for role, sources in read.items():
+            for source in sources:
+                facts = found.setdefault(source, {"experiments": [], "roles": []})
+                for key, entry in (("experiments", experiment), ("roles", role)):
+                    facts[key] += [entry] * (entry not in facts[key])
+    for source, facts in found.items():
+        hub = STUDY.sources[source].hub
+        facts |= {"gated": hub and hub.gated, "asked_revision": hub and hub.revision}
+        facts["whole_rows"] = STUDY.sources[source].whole_rows
+    return found
+
+
+def models_in_use():
+    """The models of the experiments that are run, each once."""
+    return list(dict.fromkeys(STUDY.experiments[name].model for name in STUDY.run))
+
 
 RUN_FILES = {
     "trajectories": {"trajectory": "trajectory.parquet", "weights": "weights.json"},
     "weights": {"weights": "weights.json"},
+    "peak_memory": {"trajectory": "trajectory.parquet"},
+    "weight_intervals": {"weights": "weights.json"},
     "mixtures": {"mixture": "mixture.json"},
     "test_loss": {"metrics": "metrics.json"},
     "training_curves": {"training": "training.parquet", "trajectory": "trajectory.parquet"},
     "math": {"math": "math/scores.csv"},
     "transfer": {"weights": "weights.json", "metrics": "metrics.json"},
     "method_comparison": {"weights": "weights.json", "metrics": "metrics.json", "mixture": "mixture.json"},
+    "ablations": {"weights": "weights.json", "metrics": "metrics.json"},
+    "hyperparameters": {"weights": "weights.json", "finetuned": "model/provenance.json"},
+    "training_costs": {
+        "weights": "weights.json",
+        "finetuned": "model/provenance.json",
+        "mixture": "mixture.json",
+        "trajectory": "trajectory.parquet",
+    },
 }
+# Of which stages of a run a table reads what Snakemake measured.
+BENCHMARK_FILES = {"training_costs": {"learning": "learn_weights", "tuning": "finetune"}}
 # One file an experiment, all its models in it.
 JUDGED_FILES = {
     "mtbench": {"scores": "mtbench/scores.csv"},
@@ -17,9 +59,16 @@ JUDGED_FILES = {
     "mtbench_repeats": {"judgments": "mtbench/judgments.jsonl"},
     "math_differences": {"math_differences": "math/differences.csv"},
 }
+# Files of the whole study.
+STUDY_FILES = {
+    "sources": [f"{RESULTS}/sources/{name}.json" for name in roles()],
+    "memory": [f"{RESULTS}/memory/{name}.json" for name in models_in_use()],
+    "gates": VERDICTS,
+}
 ABOUT_TABLES = {
     "trajectories": "Weight of every source over the steps of reweighting",
     "weights": "Learned weights beside the planted truth",
+    "weight_intervals": "How sure the weights are: intervals, whether they differ from equal ones, and by how many rows",
     "mixtures": "Asked against realised shares of the fine-tuning mixture, in rows and tokens",
     "test_loss": "Test loss and accuracy by method, with the difference to uniform",
     "training_curves": "Losses over the steps of reweighting and fine-tuning",
@@ -30,8 +79,17 @@ ABOUT_TABLES = {
     "mtbench_repeats": "Scores after each repeat of the judge, with what the judge alone adds",
     "transfer": "How much weights of different models agree, and the regret of transferred ones",
     "method_comparison": "What each method gains, how near it comes to the planted truth, and what it costs",
+    "ablations": "What one setting changes, all others as they are: weights and test loss",
+    "hyperparameters": "The settings that every experiment and method was run with",
+    "training_costs": "Time, memory and tokens of finding weights and of fine-tuning, by model and method",
+    "sources": "Every source with its role, origin, licence and numbers of rows",
+    "memory": "Predicted memory of each model by what trains: everything, LISA's layers, adapters",
     "costs": "Time and memory by stage, as measured",
+    "peak_memory": "Largest memory while weights were learned, run by run, as measured",
+    "gates": "Verdict of every gate of the study, and what it found",
 }
+# Tables of what models were measured by, which wait until each model was asked as it was trained.
+MEASURED = {"test_loss", "transfer", "method_comparison", "math", *JUDGED_FILES}
 
 
 def learning(*experiments):
@@ -86,8 +144,21 @@ COMPARED = [name for name in STUDY.run if len(STUDY.experiments[name].methods) >
 SOLVING = experiments_with("math")
 SOLVING_COMPARED = [name for name in SOLVING if name in COMPARED]
 PAIRS = transfer_pairs()
-MADE = {"trajectories": learning(), "mtbench": JUDGED, "mtbench_differences": JUDGED, "mtbench_repeats": JUDGED_AGAIN}
-MADE |= {"math": SOLVING, "math_differences": SOLVING_COMPARED, "transfer": PAIRS, "method_comparison": COMPARED}
+VARIATIONS = variations(STUDY)
+MADE = {
+    "trajectories": learning(),
+    "peak_memory": learning(),
+    "mtbench": JUDGED,
+    "mtbench_differences": JUDGED,
+    "mtbench_repeats": JUDGED_AGAIN,
+}
+MADE |= {
+    "ablations": VARIATIONS,
+    "math": SOLVING,
+    "math_differences": SOLVING_COMPARED,
+    "transfer": PAIRS,
+    "method_comparison": COMPARED,
+}
 UNMADE = {name for name, made in MADE.items() if not made}
 TABLES = {name: f"{RESULTS}/tables/{name}.csv" for name in ABOUT_TABLES if name not in UNMADE}
 
@@ -97,6 +168,10 @@ def table_runs(name):
     covered = runs(evaluation="math" if name == "math" else None)
     if name == "method_comparison":
         covered = runs(*COMPARED)
+    if name == "ablations":
+        varied = {(one["run"]["experiment"], one["run"]["method"]) for one in VARIATIONS}
+        varied |= {(one["experiment"], one["method"]) for one in VARIATIONS}
+        covered = [run for run in covered if (run["experiment"], run["method"]) in varied]
     if name == "transfer":
         compared = {
             (pair[key], method)
@@ -105,7 +180,25 @@ def table_runs(name):
             for method in pair["methods"]
         }
         covered = [run for run in covered if (run["experiment"], run["method"]) in compared]
-    return [{**run, **{key: run_path(run, file) for key, file in RUN_FILES[name].items()}} for run in covered]
+    benchmarks = BENCHMARK_FILES.get(name, {})
+    return [
+        {
+            **run,
+            **{key: run_path(run, file) for key, file in RUN_FILES[name].items()},
+            **{key: benchmark_of(stage, run) for key, stage in benchmarks.items() if measured(stage, run)},
+        }
+        for run in covered
+    ]
+
+
+def benchmark_of(stage, run):
+    """What Snakemake measured of one stage of a run."""
+    return f"{BENCHMARKS}/{stage}/{run['experiment']}/{run['model']}/{run['method']}/seed{run['seed']}.tsv"
+
+
+def measured(stage, run):
+    """Whether a run has that stage: one that takes another's weights learns none."""
+    return stage != "learn_weights" or run["experiment"] not in TRANSFERS
 
 
 def model_id(run):
@@ -130,6 +223,13 @@ def oracle(experiment):
     return next((name for name in methods if STUDY.methods[name].kind == "oracle"), None)
 
 
+def interval_facts(experiment):
+    """What intervals of an experiment's weights depend on: rows of its mixtures, and what seeds vary where it learned them."""
+    learner = STUDY.experiments[TRANSFERS.get(experiment, experiment)]
+    rows = STUDY.experiments[experiment].mixture_rows or STUDY.finetuning.rows
+    return {"rows": rows, "validation_bootstrap": learner.validation_bootstrap}
+
+
 def table_experiments(name):
     """Every experiment that a table of JUDGED_FILES covers."""
     return SOLVING_COMPARED if name == "math_differences" else JUDGED
@@ -137,14 +237,24 @@ def table_experiments(name):
 
 def table_files(name):
     """Every file that the table reads."""
+    if name in STUDY_FILES:
+        return STUDY_FILES[name]
     if name in JUDGED_FILES:
         files = JUDGED_FILES[name].values()
         return [f"{RESULTS}/{experiment}/{file}" for experiment in table_experiments(name) for file in files]
-    return [run[key] for run in table_runs(name) for key in RUN_FILES[name]]
+    keys = [*RUN_FILES[name], *BENCHMARK_FILES.get(name, {})]
+    return [run[key] for run in table_runs(name) for key in keys if key in run]
 
 
 def table_settings(name):
     """The `--settings` of one table; only the weights stand beside what was planted."""
+    if name == "sources":
+        # Settings are sorted by key, so the order of the study goes as a list.
+        return as_json(sources=roles(), order=list(roles()), manifests=dict(zip(roles(), STUDY_FILES[name])))
+    if name == "memory":
+        return as_json(predictions=STUDY_FILES[name])
+    if name == "gates":
+        return as_json(verdicts=VERDICTS, fatal=FATAL)
     if name in JUDGED_FILES:
         facts = {
             experiment: {
@@ -156,6 +266,13 @@ def table_settings(name):
         return as_json(experiments=facts)
     if name == "transfer":
         return as_json(runs=table_runs(name), pairs=PAIRS)
+    if name == "ablations":
+        expected = {one: {"expected": STUDY.experiments[one].expected} for one in STUDY.run}
+        return as_json(runs=table_runs(name), variations=VARIATIONS, experiments=expected)
+    if name in ("hyperparameters", "training_costs"):
+        models = {one: {"model": STUDY.experiments[one].model} for one in STUDY.run}
+        epochs = {"epochs": STUDY.finetuning.epochs} if name == "training_costs" else {}
+        return as_json(runs=table_runs(name), experiments=models, **epochs)
     if name == "method_comparison":
         facts = {
             experiment: {
@@ -166,7 +283,7 @@ def table_settings(name):
             for experiment in COMPARED
         }
         return as_json(runs=table_runs(name), experiments=facts, epochs=STUDY.finetuning.epochs)
-    if name != "weights":
+    if name not in ("weights", "weight_intervals"):
         return as_json(runs=table_runs(name))
     planted = {
         experiment: {
@@ -174,6 +291,7 @@ def table_settings(name):
             "expected": STUDY.experiments[experiment].expected,
             "corruption": corruption(experiment),
             "leakage": STUDY.experiments[experiment].leakage,
+            **interval_facts(experiment),
         }
         for experiment in STUDY.run
     }
@@ -195,110 +313,10 @@ def benchmark_files():
     each = [
         {
             "stage": f"{stage} {run['method']}" if stage == "learn_weights" else stage,
-            "path": f"{BENCHMARKS}/{stage}/{run['experiment']}/{run['model']}/{run['method']}/seed{run['seed']}.tsv",
+            "path": benchmark_of(stage, run),
         }
         for stage, evaluation in stages.items()
         for run in runs(evaluation=evaluation)
-        if stage != "learn_weights" or run["experiment"] not in TRANSFERS
+        if measured(stage, run)
     ]
     return warm + each + judgments
-
-
-def planted_in(experiment):
-    """Whether a truth was planted that final weights can be held against."""
-    return bool(STUDY.experiments[experiment].expected or corruption(experiment))
-
-
-def figure_list():
-    """Every figure of the study: name → what draws it, from which table, for which experiment, and what it shows.
-
-    `caption` names the caption where it is not that of what draws it.
-    """
-    figures = {}
-    for experiment in STUDY.run:
-        if learning(experiment):
-            figures[f"{experiment}_weights"] = {
-                "draw": "weights",
-                "table": "trajectories",
-                "experiment": experiment,
-                "about": "Weights over the steps of reweighting",
-            }
-            figures[f"{experiment}_final_weights"] = {
-                "draw": "final_weights",
-                "table": "weights",
-                "experiment": experiment,
-                "about": "Final weights" + " against the planted truth" * planted_in(experiment),
-            }
-    figures["test_loss"] = {"draw": "test_loss", "table": "test_loss", "about": "Test loss by method"}
-    figures["training_curves"] = {
-        "draw": "training_curves",
-        "table": "training_curves",
-        "stage": "finetuning",
-        "about": "Training and validation loss over the steps of fine-tuning",
-    }
-    if any(STUDY.methods[run["method"]].kind == "scalebio" for run in runs()):
-        figures["reweighting_curves"] = {
-            "draw": "training_curves",
-            "caption": "reweighting_curves",
-            "table": "training_curves",
-            "stage": "reweighting",
-            "about": "L1, L2(w) and L2(u) over the steps of reweighting",
-        }
-    figures["mixtures"] = {"draw": "mixtures", "table": "mixtures", "about": "Asked against realised shares"}
-    if COMPARED:
-        figures["method_comparison"] = {
-            "draw": "method_comparison",
-            "table": "method_comparison",
-            "about": "Gain, distance from the planted truth and cost of every method",
-        }
-    if SOLVING:
-        figures["math"] = {"draw": "math", "table": "math", "about": "Accuracy on GSM8K and MATH by method"}
-    return figures | JUDGED_FIGURES
-
-
-def judged_figures():
-    """Figures of judged answers: differences where there are two methods, repeats where the judge rates again."""
-    about = {
-        "mtbench": "Scores by category and method",
-        "mtbench_radar": "Scores by category as a radar",
-        "mtbench_differences": "Paired differences to the baseline by category",
-        "mtbench_repeats": "Scores against how often the judge rated",
-    }
-    compared = set(JUDGED) & set(COMPARED)
-    made = {
-        "mtbench": JUDGED,
-        "mtbench_radar": JUDGED,
-        "mtbench_differences": compared,
-        "mtbench_repeats": JUDGED_AGAIN,
-    }
-    tables = {"mtbench_radar": "mtbench"}
-    return {
-        name: {"draw": name, "table": tables.get(name, name), "about": text}
-        for name, text in about.items()
-        if made[name]
-    }
-
-
-def drawing_files(draw):
-    """What a figure is drawn by besides the entry point, which loads the figure's module by name."""
-    shared = ["judged.py"] if draw in JUDGED_FIGURES else []
-    return [f"{draw}.py", *shared, "house.mplstyle"]
-
-
-def figure_settings(spec):
-    """The `--settings` of one figure."""
-    settings = {key: spec[key] for key in ("experiment", "stage") if key in spec}
-    if "experiment" in spec:
-        settings["sources"] = STUDY.experiments[spec["experiment"]].sources
-        settings["leakage"] = STUDY.experiments[spec["experiment"]].leakage
-    if spec["draw"] == "test_loss" or spec.get("stage") == "finetuning":
-        settings["append_validation"] = STUDY.finetuning.append_validation
-    if spec["draw"] == "weights":
-        settings["corruption"] = corruption(spec["experiment"])
-        settings["expected"] = STUDY.experiments[spec["experiment"]].expected
-    return as_json(study=STUDY.study, **settings)
-
-
-JUDGED_FIGURES = judged_figures()
-FIGURE_LIST = figure_list()
-FIGURES = {name: f"{RESULTS}/figures/{name}.png" for name in FIGURE_LIST}

@@ -3,6 +3,7 @@
 
 import json
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from scalebio.config import Model
 from scalebio.config_methods import Fixed
 from scalebio.dependencies import code_files
 from scalebio.errors import UserError
+from scalebio.known_shapes import KNOWN
 from scalebio.study import check_files, load_study
 
 
@@ -114,6 +116,25 @@ def run_path(run, file):
     return f"{RESULTS}/{run['experiment']}/{run['model']}/{run['method']}/seed{run['seed']}/{file}"
 
 
+def verdict_file(gate, experiment):
+    """What a gate found in an experiment."""
+    return f"{RESULTS}/gates/{gate}/{experiment}.json"
+
+
+def passed_file(gate, experiment):
+    """The mark that an experiment passed a fatal gate."""
+    return f"{RESULTS}/gates/{gate}/{experiment}.passed"
+
+
+def passed(gate, *experiments):
+    """The marks that what depends on a gate waits for: none where it is only reported.
+
+    Not always, and then `ancient`: Snakemake 9.27 does not look whether a job behind an ancient input has changed itself, if the
+    job that makes that input is to run.
+    """
+    return [passed_file(gate, name) for name in experiments] if getattr(STUDY.gates, gate) == "fatal" else []
+
+
 def experiments_with(evaluation):
     return [name for name in STUDY.run if evaluation in STUDY.experiments[name].evaluate]
 
@@ -146,11 +167,29 @@ def local_file(entry):
     return []
 
 
-def pool_sources(wildcards):
+def benchmark_questions(wildcards):
+    """The questions of the benchmarks that an experiment's models are asked, by benchmark."""
+    asked = {
+        "mtbench": f"{RESULTS}/{wildcards.experiment}/mtbench/questions.jsonl",
+        "math": (
+            [f"{RESULTS}/downloads/math/{name}.jsonl" for name in STUDY.evaluations.math.benchmarks.named]
+            if STUDY.evaluations.math
+            else []
+        ),
+    }
+    return {name: files for name, files in asked.items() if name in experiment_of(wildcards).evaluate}
+
+
+def sources_of(experiment):
     """Names of all sources that an experiment touches: training, validation and test."""
-    experiment = experiment_of(wildcards)
+    experiment = STUDY.experiments[experiment]
     reference = STUDY.references[experiment.reference]
     return list(dict.fromkeys([*experiment.sources, *reference.validation, *(reference.test or {})]))
+
+
+def pool_sources(wildcards):
+    """The same for a rule's job."""
+    return sources_of(wildcards.experiment)
 
 
 def appended_validation(wildcards):
@@ -177,12 +216,25 @@ def learned_by(wildcards):
     return {"experiment": name, "model": model, "method": wildcards.method, "seed": wildcards.seed}
 
 
+def starting_weights(wildcards):
+    """The weights.json that a run starts learning from: that of its method and seed in another experiment, or a given file."""
+    origin = experiment_of(wildcards).start_from
+    if not origin or wildcards.method not in LEARNS:
+        return []
+    if origin.endswith(".json"):
+        return origin
+    model = STUDY.experiments[origin].model
+    return run_path(
+        {"experiment": origin, "model": model, "method": wildcards.method, "seed": wildcards.seed}, "weights.json"
+    )
+
+
 def source_settings(wildcards):
-    """What one source's rows depend on: not `max_repeat`, which only mixtures heed, nor a folder it does not read."""
+    """What one source's rows depend on: not `max_repeat`, which only mixtures heed, `whole_rows`, which a table shows, nor a folder it does not read."""
     source = STUDY.sources[wildcards.source]
     return as_json(
         name=wildcards.source,
-        source=source.model_dump(mode="json", exclude_none=True, exclude={"max_repeat"}),
+        source=source.model_dump(mode="json", exclude_none=True, exclude={"max_repeat", "whole_rows"}),
         # Also without `local`: the job then stops instead of going to the hub.
         offline_data=STUDY.offline_data if source.hub else None,
     )
@@ -192,3 +244,24 @@ def planted_truth(wildcards):
     """The setting `expected`, for the oracle alone, so that no other job depends on it."""
     oracle = STUDY.methods[wildcards.method].kind == "oracle"
     return {"expected": experiment_of(wildcards).expected} if oracle else {}
+
+
+def shape_file(wildcards):
+    """The fetched model whose shape is read; nothing where the shape is known without it."""
+    model = STUDY.models[wildcards.model]
+    known = model.scratch or (model.hub and model.hub.id in KNOWN)
+    return [] if known else f"{RESULTS}/models/{wildcards.model}/provenance.json"
+
+
+def predicted_settings(wildcards):
+    """What the memory of a model depends on: of what it runs on, only how many processes it is split over."""
+    model, hardware = STUDY.models[wildcards.model], STUDY.models[wildcards.model].hardware
+    processes = hardware.nodes * hardware.processes
+    train = STUDY.finetuning.train
+    return as_json(name=wildcards.model, model=model, processes=processes, shard=hardware.shard, train=train)
+
+
+def bootstrapped(wildcards):
+    """The setting `validation_bootstrap` where it is set, and only for methods that learn, so that no other job depends on it."""
+    wanted = experiment_of(wildcards).validation_bootstrap and wildcards.method in LEARNS
+    return {"validation_bootstrap": True} if wanted else {}

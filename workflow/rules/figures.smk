@@ -1,5 +1,5 @@
 # figures: tidy tables → PDF and PNG, one named target each (`snakemake figure_denoising_weights`).
-# in: tables/<name>.csv   out: figures/<name>.{pdf,png}
+# in: tables/<name>.csv   out: figures/<name>.{pdf,png,provenance.json}
 
 for figure, spec in FIGURE_LIST.items():
 
@@ -18,6 +18,7 @@ for figure, spec in FIGURE_LIST.items():
                 labels={"figure": spec["about"]},
             ),
             pdf=f"{RESULTS}/figures/{figure}.pdf",
+            provenance=f"{RESULTS}/figures/{figure}.provenance.json",
         log:
             f"{LOGS}/draw_figure/{figure}.log",
         benchmark:

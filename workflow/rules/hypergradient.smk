@@ -36,6 +36,7 @@ rule hypergradient:
     output:
         png="results/hypergradient/hypergradient.png",
         pdf="results/hypergradient/hypergradient.pdf",
+        provenance="results/hypergradient/hypergradient.provenance.json",
     log:
         "logs/hypergradient/draw_figure.log",
     benchmark:

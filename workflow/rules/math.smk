@@ -55,7 +55,8 @@ if MATH:
             questions=MATH_QUESTIONS,
             template=MATH.chat_template or [],
         output:
-            f"{RESULTS}/{RUN}/math/answers.jsonl",
+            answers=f"{RESULTS}/{RUN}/math/answers.jsonl",
+            provenance=f"{RESULTS}/{RUN}/math/answers.provenance.json",
         log:
             f"{LOGS}/answer_math/{RUN}.log",
         benchmark:
@@ -83,7 +84,7 @@ if MATH:
             ),
         shell:
             "{params.launch:q} {input.code[0]} {params.expect} --settings {params.settings:q} --model {input.model:q} "
-            "--questions {input.questions:q} --journal {params.journal:q} --output {output:q} 2>&1 | tee -i {log:q}"
+            "--questions {input.questions:q} --journal {params.journal:q} --output {output.answers:q} 2>&1 | tee -i {log:q}"
 
     rule score_math:
         """Graded answers of one model and how many are right, with intervals; what could not be compared is counted."""
@@ -94,6 +95,7 @@ if MATH:
         output:
             graded=f"{RESULTS}/{RUN}/math/graded.jsonl",
             scores=f"{RESULTS}/{RUN}/math/scores.csv",
+            provenance=f"{RESULTS}/{RUN}/math/scores.provenance.json",
         log:
             f"{LOGS}/score_math/{RUN}.log",
         benchmark:
@@ -117,7 +119,8 @@ if MATH:
             code=code("compare_math.py"),
             graded=lambda w: [run_path(run, "math/graded.jsonl") for run in runs(w.experiment)],
         output:
-            f"{RESULTS}/{{experiment}}/math/differences.csv",
+            differences=f"{RESULTS}/{{experiment}}/math/differences.csv",
+            provenance=f"{RESULTS}/{{experiment}}/math/differences.provenance.json",
         log:
             f"{LOGS}/compare_math/{{experiment}}.log",
         benchmark:
@@ -136,4 +139,4 @@ if MATH:
             ),
         shell:
             "{params.launch:q} {input.code[0]} --settings {params.settings:q} --graded {input.graded:q} "
-            "--differences {output:q} 2>&1 | tee -i {log:q}"
+            "--differences {output.differences:q} 2>&1 | tee -i {log:q}"

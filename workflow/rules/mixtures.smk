@@ -31,6 +31,7 @@ rule draw_mixture:
             rows=experiment_of(w).mixture_rows or STUDY.finetuning.rows,
             seed=int(w.seed),
             max_repeat={name: STUDY.sources[name].max_repeat for name in experiment_of(w).sources},
+            over_supply=experiment_of(w).over_supply,
             max_length=model_of(w).max_length,
         ),
     shell:

@@ -45,6 +45,7 @@ rule warm_up:
         code=code("warm_up.py"),
         train=f"{RESULTS}/{{experiment}}/pool/train.parquet",
         model=warm_up_start,
+        gate=passed("leakage", "{experiment}"),
     output:
         f"{RESULTS}/{{experiment}}/{{model}}/base/provenance.json",
     log:

@@ -49,7 +49,8 @@ if MTBENCH:
             files=FETCHED,
             test=f"{RESULTS}/{{experiment}}/pool/test.parquet",
         output:
-            f"{IN_EXPERIMENT}/questions.jsonl",
+            questions=f"{IN_EXPERIMENT}/questions.jsonl",
+            provenance=f"{IN_EXPERIMENT}/questions.provenance.json",
         log:
             f"{LOGS}/mtbench_questions/{{experiment}}.log",
         benchmark:
@@ -68,7 +69,7 @@ if MTBENCH:
             ),
         shell:
             "{params.launch:q} {input.code[0]} --settings {params.settings:q} --test {input.test:q} "
-            "--downloads {params.downloads:q} --output {output:q} 2>&1 | tee -i {log:q}"
+            "--downloads {params.downloads:q} --output {output.questions:q} 2>&1 | tee -i {log:q}"
 
     rule mtbench_answers:
         """Two turns of answers by the fine-tuned model, through its own chat template."""
@@ -78,7 +79,8 @@ if MTBENCH:
             questions=f"{IN_EXPERIMENT}/questions.jsonl",
             template=MTBENCH.chat_template or [],
         output:
-            f"{RESULTS}/{RUN}/mtbench/answers.jsonl",
+            answers=f"{RESULTS}/{RUN}/mtbench/answers.jsonl",
+            provenance=f"{RESULTS}/{RUN}/mtbench/answers.provenance.json",
         log:
             f"{LOGS}/mtbench_answers/{RUN}.log",
         benchmark:
@@ -106,7 +108,7 @@ if MTBENCH:
             ),
         shell:
             "{params.launch:q} {input.code[0]} {params.expect} --settings {params.settings:q} --model {input.model:q} "
-            "--questions {input.questions:q} --journal {params.journal:q} --output {output:q} 2>&1 | tee -i {log:q}"
+            "--questions {input.questions:q} --journal {params.journal:q} --output {output.answers:q} 2>&1 | tee -i {log:q}"
 
     rule mtbench_judgments:
         """Ratings of all models' answers by the study's judge, over HTTP."""
@@ -116,7 +118,8 @@ if MTBENCH:
             questions=f"{IN_EXPERIMENT}/questions.jsonl",
             answers=lambda w: [run_path(run, "mtbench/answers.jsonl") for run in runs(w.experiment)],
         output:
-            f"{IN_EXPERIMENT}/judgments.jsonl",
+            judgments=f"{IN_EXPERIMENT}/judgments.jsonl",
+            provenance=f"{IN_EXPERIMENT}/judgments.provenance.json",
         log:
             f"{LOGS}/mtbench_judgments/{{experiment}}.log",
         benchmark:
@@ -136,7 +139,7 @@ if MTBENCH:
         shell:
             "{params.launch:q} {input.code[0]} --settings {params.settings:q} --questions {input.questions:q} "
             "--answers {input.answers:q} --downloads {params.downloads:q} --journal {params.journal:q} "
-            "--output {output:q} 2>&1 | tee -i {log:q}"
+            "--output {output.judgments:q} 2>&1 | tee -i {log:q}"
 
     rule mtbench_scores:
         """Mean ratings and paired differences between methods, with intervals; failures counted."""
@@ -146,6 +149,7 @@ if MTBENCH:
         output:
             scores=f"{IN_EXPERIMENT}/scores.csv",
             differences=f"{IN_EXPERIMENT}/differences.csv",
+            provenance=f"{IN_EXPERIMENT}/scores.provenance.json",
         log:
             f"{LOGS}/mtbench_scores/{{experiment}}.log",
         benchmark:

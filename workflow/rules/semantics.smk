@@ -61,6 +61,7 @@ rule semantics:
     output:
         png=f"{SEMANTICS}/semantics.png",
         pdf=f"{SEMANTICS}/semantics.pdf",
+        provenance=f"{SEMANTICS}/semantics.provenance.json",
     log:
         "logs/semantics/draw_figure.log",
     benchmark:

@@ -1,7 +1,7 @@
-# tables: results of single runs → tidy CSV tables with a readable Markdown twin. Figures read nothing else.
-# in: <run>/*, <experiment>/mtbench/*   out: tables/<name>.csv, tables/<name>.md
+# tables: results of single runs → tidy CSV tables with a readable twin in Markdown and LaTeX. Figures read nothing else.
+# in: <run>/*, <experiment>/mtbench/*, sources/*.json, memory/*.json, gates/*/*.json   out: tables/<name>.{csv,md,tex,provenance.json}
 
-for table in [*RUN_FILES, *JUDGED_FILES]:
+for table in [*RUN_FILES, *JUDGED_FILES, *STUDY_FILES]:
     if table not in TABLES:
         continue
 
@@ -12,6 +12,7 @@ for table in [*RUN_FILES, *JUDGED_FILES]:
         input:
             code=code("make_table.py"),
             files=table_files(table),
+            gate=passed("template", *STUDY.run) if table in MEASURED else [],
         output:
             csv=report(
                 TABLES[table],
@@ -20,6 +21,8 @@ for table in [*RUN_FILES, *JUDGED_FILES]:
                 labels={"table": table, "about": ABOUT_TABLES[table]},
             ),
             markdown=f"{RESULTS}/tables/{table}.md",
+            latex=f"{RESULTS}/tables/{table}.tex",
+            provenance=f"{RESULTS}/tables/{table}.provenance.json",
         log:
             f"{LOGS}/make_table/{table}.log",
         benchmark:
@@ -38,7 +41,7 @@ for table in [*RUN_FILES, *JUDGED_FILES]:
             settings=table_settings(table),
         shell:
             "{params.launch:q} {input.code[0]} {params.name} --settings {params.settings:q} "
-            "--csv {output.csv:q} --markdown {output.markdown:q} 2>&1 | tee -i {log:q}"
+            "--csv {output.csv:q} --markdown {output.markdown:q} --latex {output.latex:q} 2>&1 | tee -i {log:q}"
 
     # What `--list-target-rules` prints; a docstring in a loop could not differ.
     workflow.get_rule(f"table_{table}").docstring = ABOUT_TABLES[table]
@@ -57,6 +60,8 @@ rule table_costs:
             labels={"table": "costs", "about": ABOUT_TABLES["costs"]},
         ),
         markdown=f"{RESULTS}/tables/costs.md",
+        latex=f"{RESULTS}/tables/costs.tex",
+        provenance=f"{RESULTS}/tables/costs.provenance.json",
     log:
         f"{LOGS}/make_table/costs.log",
     # Not among those it reads: `benchmark_files` lists the jobs that cost time.
@@ -75,4 +80,4 @@ rule table_costs:
         settings=as_json(stages=benchmark_files()),
     shell:
         "{params.launch:q} {input.code[0]} costs --settings {params.settings:q} "
-        "--csv {output.csv:q} --markdown {output.markdown:q} 2>&1 | tee -i {log:q}"
+        "--csv {output.csv:q} --markdown {output.markdown:q} --latex {output.latex:q} 2>&1 | tee -i {log:q}"

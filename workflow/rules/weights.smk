@@ -1,5 +1,5 @@
 # weights: base model and pool → one weight per source, by one method and seed; or another experiment's weights, taken over.
-# in: base model, pool, weights.json of another run   out: <run>/weights.json, <run>/trajectory.parquet, <run>/row_scores.parquet
+# in: base model, pool, weights.json of another run   out: <run>/weights.json, <run>/trajectory.{parquet,provenance.json}, <run>/row_scores.parquet
 
 
 LEARNING_HARDWARE = hardware_for("learn_weights")
@@ -11,10 +11,13 @@ rule learn_weights:
         code=code("learn_weights.py"),
         model=base_model,
         train=f"{RESULTS}/{{experiment}}/pool/train.parquet",
+        gate=passed("leakage", "{experiment}"),
         validation=f"{RESULTS}/{{experiment}}/pool/validation.parquet",
+        start=starting_weights,
     output:
         weights=f"{RESULTS}/{RUN}/weights.json",
         trajectory=f"{RESULTS}/{RUN}/trajectory.parquet",
+        trajectory_provenance=f"{RESULTS}/{RUN}/trajectory.provenance.json",
         row_scores=f"{RESULTS}/{RUN}/row_scores.parquet",
     log:
         f"{LOGS}/learn_weights/{RUN}.log",
@@ -32,6 +35,7 @@ rule learn_weights:
         time_limit=time_limit,
         sharing=sharing(LEARNING_HARDWARE),
         checkpoints=f"{RESULTS}/{RUN}/checkpoints/learn_weights",
+        start=lambda w: f"--start {shlex.quote(starting_weights(w))}" if starting_weights(w) else "",
         settings=lambda w: as_json(
             experiment=w.experiment,
             method=w.method,
@@ -42,10 +46,11 @@ rule learn_weights:
             max_length=model_of(w).max_length,
             **model_of(w).what_trains(),
             **planted_truth(w),
+            **bootstrapped(w),
         ),
     shell:
         "{params.launch} {input.code[0]} {params.sharing} --settings {params.settings:q} --model {input.model:q} "
-        "--train {input.train:q} --validation {input.validation:q} "
+        "--train {input.train:q} --validation {input.validation:q} {params.start} "
         "--output {output.weights:q} --trajectory {output.trajectory:q} --row-scores {output.row_scores:q} "
         "--checkpoints {params.checkpoints:q} "
         "{params.time_limit} --attempt {resources.attempt} 2>&1 | tee -i {log:q}"
@@ -63,9 +68,11 @@ rule transfer_weights:
         their_pool=lambda w: f"{RESULTS}/{TRANSFERS[w.experiment]}/pool/pool.json",
         model=base_model,
         their_model=lambda w: base_of(TRANSFERS[w.experiment]),
+        gate=passed("leakage", "{experiment}"),
     output:
         weights=f"{RESULTS}/{RUN}/weights.json",
         trajectory=f"{RESULTS}/{RUN}/trajectory.parquet",
+        trajectory_provenance=f"{RESULTS}/{RUN}/trajectory.provenance.json",
         row_scores=f"{RESULTS}/{RUN}/row_scores.parquet",
     log:
         f"{LOGS}/transfer_weights/{RUN}.log",

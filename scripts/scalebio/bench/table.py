@@ -14,6 +14,7 @@ from scalebio.bench import measure
 from scalebio.bench.child import run_child
 from scalebio.bench.names import ABOUT, SHAPES
 from scalebio.errors import UserError
+from scalebio.tables.readable import Document, document, grid, name, number
 
 COLUMNS = ["shape", "variant", "cpu_seconds", "peak_mb", "time_ratio", "memory_ratio", "steps"]
 ENTRY = Path(__file__).resolve().parents[2] / "bench_step.py"
@@ -41,9 +42,9 @@ def run(
     rows = []
     for shape, variants in wanted.items():
         found = {variant: [] for variant in variants}
-        for number in range(rounds):
+        for turn in range(rounds):
             for variant in variants:
-                seen = child(shape, variant, measure.WARM_UP + number * (measure.WARM_UP + steps), steps)
+                seen = child(shape, variant, measure.WARM_UP + turn * (measure.WARM_UP + steps), steps)
                 found[variant].append(seen)
                 text = ", ".join(f"{seconds:.2f}" for seconds in seen["seconds"])
                 progress(f"{shape} {variant}: {text} CPU seconds a step, {seen['peak_mb']:.0f} MB")
@@ -65,14 +66,16 @@ def run(
     return table[COLUMNS]
 
 
-def markdown(table: pd.DataFrame) -> str:
+def summary(table: pd.DataFrame) -> Document:
     """The table for readers, one section a shape."""
-    text = "# One outer step, CPU time and memory\n"
-    for shape, rows in table.groupby("shape", sort=False):
-        text += f"\n## {SHAPES[shape]}\n\n| variant | CPU s | MB | time ratio | memory ratio |\n|---|--:|--:|--:|--:|\n"
-        for row in rows.itertuples():
-            text += (
-                f"| `{row.variant}` ({ABOUT[row.variant]}) | {row.cpu_seconds:.2f} | {row.peak_mb:.0f} "
-                f"| {row.time_ratio:.3f} | {row.memory_ratio:.3f} |\n"
-            )
-    return text
+    header = ["variant", "CPU s", "MB", "time ratio", "memory ratio"]
+    sections = []
+    for shape, part in table.groupby("shape", sort=False):
+        rows = [
+            [f"{name(row.variant)} ({ABOUT[row.variant]})", number(row.cpu_seconds, 2), number(row.peak_mb, 0)]
+            + [number(row.time_ratio, 3), number(row.memory_ratio, 3)]
+            for row in part.itertuples()
+        ]
+        sections.append((SHAPES[shape], grid(header, rows)))
+    text = "Median CPU time and largest resident memory; ratios are to the released step on the same shape."
+    return document("One outer step, CPU time and memory", text, sections)

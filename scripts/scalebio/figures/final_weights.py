@@ -6,7 +6,7 @@ from matplotlib.lines import Line2D
 
 from scalebio.figures import house
 
-COLUMNS = ["experiment", "method", "seed", "source", "weight", "corruption", "expected", "verdict"]
+COLUMNS = ["experiment", "method", "seed", "source", "weight", "low", "high", "corruption", "expected", "verdict"]
 DIAMOND = {"color": house.DARK, "markerfacecolor": "none"}
 
 
@@ -34,8 +34,13 @@ def draw_rates(rows: pd.DataFrame, truth: pd.DataFrame) -> tuple[Figure, list]:
     if len(target):
         axes.plot(target["corruption"] * 100, target["expected"], "D", **DIAMOND, markersize=6, zorder=2)
         entries.append((house.marker(house.DARK, "D", markerfacecolor="none", markersize=6), "expected"))
-    for method, (colour, shape) in house.method_styles(learned(rows)).items():
+    methods = learned(rows)
+    for (method, (colour, shape)), offset in zip(
+        house.method_styles(methods).items(), house.jitter(len(methods), 1.2), strict=True
+    ):
         part = rows[rows["method"] == method]
+        bars = part.drop_duplicates("source")
+        axes.vlines(bars["corruption"] * 100 + offset, bars["low"], bars["high"], color=colour, linewidth=1.1, zorder=3)
         axes.plot(
             part["corruption"] * 100, part["weight"], shape, color=colour, alpha=0.6, markersize=3.5, mew=0, zorder=4
         )
@@ -43,7 +48,7 @@ def draw_rates(rows: pd.DataFrame, truth: pd.DataFrame) -> tuple[Figure, list]:
         axes.plot(means.index * 100, means, color=colour, zorder=3)
         entries.append((Line2D([], [], color=colour, marker=shape, markersize=3.5), method))
     entries.append((Line2D([], [], color=house.MUTED, linestyle="--", linewidth=0.8), "all equal"))
-    top = rows[["weight", "expected"]].max().max()
+    top = rows[["weight", "high", "expected"]].max().max()
     axes.set(xlabel="spoiled answers (%)", ylabel="final weight (share)", ylim=(-0.04 * top, 1.06 * top))
     return figure, entries
 
@@ -67,8 +72,11 @@ def draw_sources(rows: pd.DataFrame, truth: pd.DataFrame) -> tuple[Figure, list]
     offsets = house.jitter(len(methods), 0.5 if len(methods) > 1 else 0)
     for (method, (colour, shape)), offset in zip(house.method_styles(methods).items(), offsets, strict=True):
         for position, source in enumerate(sources):
-            values = rows[(rows["method"] == method) & (rows["source"] == source)]["weight"]
+            part = rows[(rows["method"] == method) & (rows["source"] == source)]
+            values = part["weight"]
             at = [position + offset] * len(values)
+            bar = part.drop_duplicates("source")
+            axes.hlines(at[:1], bar["low"], bar["high"], color=colour, linewidth=1.1, zorder=3, clip_on=False)
             axes.plot(values, at, shape, color=colour, alpha=0.65, markersize=4, mew=0, zorder=4, clip_on=False)
             if len(values):
                 mean = [values.mean()] * 2
@@ -78,19 +86,21 @@ def draw_sources(rows: pd.DataFrame, truth: pd.DataFrame) -> tuple[Figure, list]
     axes.set_yticks(range(len(sources)), names)
     axes.tick_params(axis="y", length=0)
     axes.set(ylim=(len(sources) - 0.5, -0.5), xlabel="final weight (share)")
-    top = rows[["weight", "expected"]].max().max()
+    top = rows[["weight", "high", "expected"]].max().max()
     axes.set_xlim(-0.03 * top, 1.04 * top)
     return figure, entries
 
 
 def draw(table: pd.DataFrame, settings: dict) -> Figure:
-    """Settings: study, experiment, and optionally sources (order) and leakage."""
+    """Settings: study, experiment, and optionally sources (order), leakage and validation_bootstrap."""
     rows, experiment = house.one_experiment(table, settings)
     truth = planted(rows)
     truth = truth.loc[house.ordered(truth.index, settings.get("sources"))]
     by_rate = house.a_series_of_rates(truth["corruption"])
     figure, entries = (draw_rates if by_rate else draw_sources)(rows, truth)
     seeds = rows["seed"].nunique()
-    drawn = f"Points: {seeds} seeds; {'line' if by_rate else 'tick'}: their mean." if seeds > 1 else "One seed."
+    drawn = "One seed, so no interval."
+    if seeds > 1:
+        drawn = f"Points: {seeds} seeds; {'line' if by_rate else 'tick'}: their mean; bars: 95% interval over {house.varied(settings)}."
     title = f"{experiment}: final weights{house.checked(rows)}{house.leak(settings)}"
     return house.finish(figure, settings, title, drawn, entries)

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Annotation
 
-from scalebio import statistics
+from scalebio import compositions, statistics
 from scalebio.errors import UserError
 from scalebio.files import replacing
 
@@ -116,6 +116,17 @@ def draw_interval(axes: Axes, position: float, values: Sequence[float], colour: 
     bar = ([position] * 2, [interval.low, interval.high])
     for (x, y), width in [(tick, 1.8)] + ([(bar, 1.0)] if interval.n > 1 else []):
         axes.plot(*((y, x) if horizontal else (x, y)), color=colour, linewidth=width, solid_capstyle="butt", zorder=3)
+
+
+def share_intervals(shares: np.ndarray, settings: dict) -> list[statistics.Interval]:
+    """95 % intervals of weights [seeds, sources], as the table `weight_intervals` has them. Settings: rows, validation_bootstrap."""
+    smallest = compositions.smallest_share(settings["rows"])
+    return compositions.share_intervals(shares, smallest, bool(settings.get("validation_bootstrap")))
+
+
+def varied(settings: dict) -> str:
+    """What the intervals of weights cover, in words for a note. Settings: validation_bootstrap."""
+    return "seeds and validation rows" if settings.get("validation_bootstrap") else "seeds, on one validation set"
 
 
 def jitter(count: int, width: float) -> np.ndarray:

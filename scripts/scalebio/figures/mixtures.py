@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from scalebio.figures import house
 
 COLUMNS = ["experiment", "method", "seed", "source", "asked_share", "row_share", "token_share", "max_repeats"]
+COLUMNS += ["rows", "capped_rows", "truncated"]
 # Share → its name, colour, marker and look.
 MARKS = {
     "asked_share": ("asked", house.DARK, "D", {"markerfacecolor": "none", "markersize": 6.5}),
@@ -16,16 +17,26 @@ MARKS = {
 MOST_ACROSS = 3
 
 
+def remark(facts: pd.Series) -> str:
+    """What stands at the right of a source: its repeats, whether they were capped, and the share of its rows that were cut."""
+    repeats = f"×{facts.max_repeats:.0f}{' (cap)' if facts.capped_rows else ''}" if facts.max_repeats > 1 else ""
+    repeats = repeats or ("(cap)" if facts.capped_rows else "")
+    cut = facts.truncated / facts.rows if facts.rows else 0
+    return ", ".join(filter(None, [repeats, f"{'<1' if cut < 0.005 else f'{100 * cut:.0f}'} % cut" if cut else ""]))
+
+
 def draw_panel(axes: Axes, rows: pd.DataFrame, sources: list[str], limit: float) -> None:
-    """One method of one experiment, means over seeds; at the right how often a row stands in the mixture."""
-    means = rows.groupby("source").agg(dict.fromkeys(MARKS, "mean") | {"max_repeats": "max"}).reindex(sources)
+    """One method of one experiment, means over seeds; at the right `remark`."""
+    over_seeds = dict.fromkeys(MARKS, "mean") | {"max_repeats": "max", "capped_rows": "max"}
+    over_seeds |= dict.fromkeys(("rows", "truncated"), "sum")
+    means = rows.groupby("source").agg(over_seeds).reindex(sources)
     for column, (_, colour, shape, look) in MARKS.items():
         axes.plot(means[column], range(len(sources)), shape, color=colour, clip_on=False, zorder=3, **look)
-    for position, repeats in enumerate(means["max_repeats"]):
-        if repeats > 1:
+    for position, text in enumerate(means.apply(remark, axis=1)):
+        if text:
             place = {"xycoords": axes.get_yaxis_transform(), "xytext": (3, 0), "textcoords": "offset points"}
             look = {"va": "center", "fontsize": 7, "color": house.MUTED, "annotation_clip": False}
-            axes.annotate(f"×{repeats:.0f}", (1, position), **place, **look)
+            axes.annotate(text, (1, position), **place, **look)
     axes.tick_params(axis="y", length=0)
     axes.set(ylim=(len(sources) - 0.5, -0.5), xlim=(-0.03 * limit, limit))
     axes.grid(axis="y", visible=False)
@@ -64,5 +75,9 @@ def draw(table: pd.DataFrame, settings: dict) -> Figure:
     note = f"Means over {seeds} seeds." if seeds > 1 else "One seed."
     if (table["max_repeats"] > 1).any():
         note += " ×k: a row of this source stands in the mixture up to k times."
+    if (table["capped_rows"] > 0).any():
+        note += " (cap): max_repeat kept rows back, and the other sources gave them."
+    if (table["truncated"] > 0).any():
+        note += " cut: share of its rows cut at the model's max_length."
     title = f"{experiments[0]}: mixtures" if len(experiments) == 1 else "Mixtures"
     return house.finish(figure, settings, title, note, entries)

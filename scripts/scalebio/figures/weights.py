@@ -1,6 +1,11 @@
-"""Source weights over the outer steps: one line a source, the mean over seeds, a band from lowest to highest seed."""
+"""Source weights over the outer steps: one line a source, the mean over seeds, a band from lowest to highest seed.
 
+Right of the last step stands a bar for each source, the 95 % interval of its weight there (`compositions`).
+"""
+
+import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from scalebio.errors import UserError
@@ -27,11 +32,28 @@ def looks(sources: list[str], rates: dict[str, float]) -> dict[str, tuple[str, o
     }
 
 
+def draw_intervals(axes: Axes, part: pd.DataFrame, sources: list[str], look: dict, settings: dict) -> float:
+    """A bar a source, side by side right of the last step; returns where the panel ends. None with one seed, or no `rows`."""
+    last = part["step"].max()
+    ending = part[part["step"] == part.groupby("seed")["step"].transform("max")]
+    shares = ending.pivot(index="seed", columns="source", values="weight")[sources].to_numpy()
+    if len(shares) < 2 or not settings.get("rows"):
+        return last
+    gap = (last - part["step"].min()) * 0.016
+    places = last + gap * np.arange(1, len(sources) + 1)
+    for place, source, interval in zip(places, sources, house.share_intervals(shares, settings), strict=True):
+        axes.vlines(place, interval.low, interval.high, color=look[source][0], linewidth=1.6, zorder=3)
+    axes.axvline(last, color=house.MUTED, linewidth=0.4, zorder=1)
+    axes.set_xticks([tick for tick in axes.get_xticks() if part["step"].min() <= tick <= last])
+    return float(places[-1] + gap)
+
+
 def draw(table: pd.DataFrame, settings: dict) -> Figure:
     """One panel for each method that learns weights (more than one step) in `settings["experiment"]`.
 
     Settings: study, experiment, and optionally sources (order), corruption {source: rate, if not 0} and expected
-    {source: share}, both or either of them None where nothing is planted, and leakage.
+    {source: share}, both or either of them None where nothing is planted, leakage, and for
+    intervals rows (of the mixture) and validation_bootstrap.
     """
     rows, experiment = house.one_experiment(table, settings)
     learning = [name for name, part in rows.groupby("method", sort=False) if part["step"].nunique() > 1]
@@ -70,12 +92,16 @@ def draw(table: pd.DataFrame, settings: dict) -> Figure:
             tags.append(house.end_label(axes, band["mean"].iloc[-1], label, colour, dashes))
         top = max(part["weight"].max(), 1 / len(sources), *expected.values())
         axes.set(ylim=(0, min(1.0, 1.08 * top)), ylabel="source weight (share)")
-        axes.set_xlim(part["step"].min(), last)
+        axes.set_xlim(part["step"].min(), draw_intervals(axes, part, sources, look, settings))
         axes.set_title(method if len(learning) > 1 else "")
         labels.append((axes, tags))
     grid[-1].set_xlabel("outer step")
     seeds = rows[rows["method"].isin(learning)]["seed"].nunique()
-    note = [f"Line: mean over {seeds} seeds; band: lowest to highest seed." if seeds > 1 else "One seed, so no band."]
+    note = ["One seed, so no band."]
+    if seeds > 1:
+        note = [f"Line: mean over {seeds} seeds; band: lowest to highest seed."]
+        if settings.get("rows"):
+            note.append(f"Bars at the right: 95% interval of the last step over {house.varied(settings)}.")
     if house.a_series_of_rates(rates.values()):
         note.append("Percent and colour: share of spoiled answers.")
     if expected:

@@ -7,7 +7,20 @@ import pandas as pd
 
 from scalebio.errors import UserError
 from scalebio.files import read_json
-from scalebio.tables import comparison, judged, maths, runs, tidy, transfer
+from scalebio.tables import (
+    ablations,
+    comparison,
+    gates,
+    hyperparameters,
+    judged,
+    maths,
+    memory,
+    runs,
+    sources,
+    tidy,
+    training_costs,
+    transfer,
+)
 from scalebio.tables.runs import Run
 
 
@@ -41,6 +54,11 @@ def load_costed_weights(path: str) -> dict:
     return _json_with(path, "weights", "cost")
 
 
+def load_recorded(path: str) -> dict:
+    """A JSON file that says how it was made, checked."""
+    return _json_with(path, "provenance")
+
+
 def load_metrics(path: str) -> dict:
     """metrics.json, checked."""
     return _json_with(path, "test_loss")
@@ -66,12 +84,14 @@ def load_benchmark(path: str) -> pd.DataFrame:
         raise UserError(f"{path}: no such benchmark file. Run the rule that makes it first.") from error
     except pd.errors.EmptyDataError as error:
         raise UserError(f"{path}: empty benchmark file. Delete it and run its rule again.") from error
-    return tidy.check(frame, ["s", "max_rss"], path)
+    return tidy.check(frame, ["s", "max_rss", "cpu_time"], path)
 
 
 LOADERS: dict[str, dict[str, Callable]] = {
     "trajectories": {"trajectory": load_trajectory, "weights": load_weights},
     "weights": {"weights": load_weights},
+    "peak_memory": {"trajectory": load_trajectory},
+    "weight_intervals": {"weights": load_weights},
     "test_loss": {"metrics": load_metrics},
     "training_curves": {"training": load_training, "trajectory": load_trajectory},
     **judged.LOADERS,
@@ -79,7 +99,20 @@ LOADERS: dict[str, dict[str, Callable]] = {
     "mixtures": {"mixture": load_mixture},
     "transfer": {"weights": load_weights, "metrics": load_metrics},
     "method_comparison": {"weights": load_costed_weights, "metrics": load_metrics, "mixture": load_mixture},
+    "ablations": {"weights": load_weights, "metrics": load_metrics},
+    "hyperparameters": {"weights": load_recorded, "finetuned": load_recorded},
+    "training_costs": {
+        "weights": load_recorded,
+        "finetuned": load_recorded,
+        "mixture": load_mixture,
+        "trajectory": load_trajectory,
+        "learning": load_benchmark,
+        "tuning": load_benchmark,
+    },
     "costs": {},
+    "sources": {},
+    "memory": {},
+    "gates": {},
 }
 
 
@@ -110,6 +143,14 @@ def collect(name: str, settings: dict) -> dict[str, list[tuple[Run, object]]]:
     return found
 
 
+def paths(settings: object) -> list[str]:
+    """Every file that the settings of a table name, wherever they do, each once."""
+    if isinstance(settings, str):
+        return [settings] if "/" in settings and Path(settings).is_file() else []
+    inner = settings.values() if isinstance(settings, dict) else settings if isinstance(settings, list) else []
+    return list(dict.fromkeys(path for value in inner for path in paths(value)))
+
+
 def build(name: str, settings: dict) -> pd.DataFrame:
     """The table `name` from the files that `settings` lists (its shape stands in scripts/make_table.py)."""
     if name == "costs":
@@ -117,6 +158,13 @@ def build(name: str, settings: dict) -> pd.DataFrame:
         if not stages:
             raise UserError("--settings: `stages` is empty; list the benchmark files as {stage, path}.")
         return runs.costs([(stage["stage"], load_benchmark(stage["path"])) for stage in stages])
+    if name == "sources":
+        manifests = {source: _json_with(path, "origin", "rows") for source, path in settings["manifests"].items()}
+        return sources.table(manifests, {source: settings["sources"][source] for source in settings["order"]})
+    if name == "memory":
+        return memory.table([_json_with(path, "model", "rows") for path in settings["predictions"]])
+    if name == "gates":
+        return gates.table(settings["verdicts"], settings["fatal"])
     if name in judged.LOADERS:
         return judged.build(name, settings)
     if name == "math_differences":
@@ -124,8 +172,8 @@ def build(name: str, settings: dict) -> pd.DataFrame:
     if name == "transfer" and not settings.get("pairs"):
         raise UserError("--settings: `pairs` is empty; list the experiments to compare (see make_table.py).")
     found = collect(name, settings)
-    if name == "weights":
-        frame = runs.weights(found["weights"], settings.get("experiments", {}))
+    if name in ("weights", "weight_intervals"):
+        frame = getattr(runs, name)(found["weights"], settings.get("experiments", {}))
     elif name == "trajectories":
         frame = runs.trajectories(found["trajectory"], found["weights"])
     elif name == "math":
@@ -134,6 +182,12 @@ def build(name: str, settings: dict) -> pd.DataFrame:
         frame = transfer.table(found["weights"], found["metrics"], settings["pairs"])
     elif name == "method_comparison":
         frame = comparison.table(*found.values(), settings["experiments"], settings["epochs"])
+    elif name == "ablations":
+        frame = ablations.table(*found.values(), settings["variations"], settings["experiments"])
+    elif name == "hyperparameters":
+        frame = hyperparameters.table(*found.values(), settings["experiments"])
+    elif name == "training_costs":
+        frame = training_costs.table(found, settings["experiments"], settings["epochs"])
     elif name == "training_curves":
         frame = runs.training_curves(found["training"], found["trajectory"])
     else:

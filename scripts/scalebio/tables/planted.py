@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from scalebio.tables.markdown import grid
+from scalebio.tables.readable import MISSING, Document, document, grid, number
 
 COLUMNS = [
     "task",
@@ -28,25 +28,22 @@ def tidy(rows: list[dict]) -> pd.DataFrame:
 
 def by_seed(values: pd.Series) -> str:
     """Values of the seeds side by side, three digits; – where not measured."""
-    return " ".join("–" if pd.isna(value) else f"{value:.3f}" for value in values)
+    return " ".join(number(value, 3) for value in values)
 
 
-def summary(frame: pd.DataFrame) -> str:
-    """Markdown: one line a task, base and method, the seeds side by side in the order of the frame."""
+def summary(frame: pd.DataFrame) -> Document:
+    """One line a task, base and method, the seeds side by side in the order of the frame."""
     seeds = ", ".join(map(str, dict.fromkeys(frame["seed"])))
-    lines = [
-        f"# Planted tasks, seeds {seeds}",
-        "",
+    text = (
         "tv: total variation to the planted shares. Regret: test loss of a model trained on the weights, from the best of "
         "a small grid (0) to equal weights (1). Gap closed: from equal weights to the planted ones. Check: the "
-        "gradient-match ratio; c: confirmed, n: not confirmed.",
-        "",
-    ]
+        "gradient-match ratio; c: confirmed, n: not confirmed."
+    )
     marks = {"confirmed": "c", "not confirmed": "n"}
     rows = []
     for (task, base, method), part in frame.groupby(["task", "base", "method"], sort=False):
         checks = [
-            f"{'–' if pd.isna(ratio) else f'{ratio:.2f}'} {marks[verdict]}"
+            f"{MISSING if pd.isna(ratio) else f'{ratio:.2f}'} {marks[verdict]}"
             for ratio, verdict in zip(part["check_ratio"], part["verdict"], strict=True)
             if verdict in marks
         ]
@@ -64,4 +61,4 @@ def summary(frame: pd.DataFrame) -> str:
             ]
         )
     header = ["task", "method", "tv", "regret", "mean regret", "gap closed", "check", "CPU s"]
-    return "\n".join(lines) + "\n" + grid(header, rows)
+    return document(f"Planted tasks, seeds {seeds}", text, [("All tasks", grid(header, rows, left=2))])

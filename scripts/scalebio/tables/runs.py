@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from scalebio.errors import UserError
+from scalebio.tables import intervals
 
 STEPS_KEPT = 200
 IDENTITY = ["experiment", "method", "seed"]
@@ -22,6 +23,7 @@ MIXTURE_FIELDS = {
     "token_share": "token_share",
     "repeats": "max_repeats",
     "available": "available_rows",
+    "capped": "capped_rows",
 }
 
 
@@ -83,9 +85,10 @@ def planted(truth: dict[str, float] | None, sources: Iterable[str]) -> dict[str,
 def weights(runs: list[tuple[Run, dict]], experiments: dict[str, dict]) -> pd.DataFrame:
     """Final weight of every source beside its planted corruption rate and expected weight, empty where there is none.
 
-    Takes weights.json and {experiment: {"sources", "corruption", "expected", "leakage"}}. Neither truth is inferred from
-    the other: spoiled sources say nothing about the shares that the rest should get. `verdict` is that of the run's
-    gradient-match check, empty where none was made; `leakage` is `allow` where validation rows may stand in training.
+    Takes weights.json and {experiment: {"sources", "corruption", "expected", "leakage", "rows", "validation_bootstrap"}}.
+    Neither truth is inferred from the other: spoiled sources say nothing about the shares that the rest should get. `verdict` is
+    that of the run's gradient-match check, empty where none was made; `leakage` is `allow` where validation rows may stand in
+    training; `low`, `high`: the interval of the source over the seeds of the method (`compositions`), on each of its rows.
     """
     rows = []
     for run, data in runs:
@@ -103,7 +106,26 @@ def weights(runs: list[tuple[Run, dict]], experiments: dict[str, dict]) -> pd.Da
             values = {"weight": float(learned[source]), "corruption": corruption[source], "expected": expected[source]}
             values |= {"verdict": verdict(data), "leakage": facts.get("leakage", "")}
             rows.append({**run.columns, "source": source, **values})
-    return pd.DataFrame(rows, columns=[*IDENTITY, "source", "weight", "corruption", "expected", "verdict", "leakage"])
+    columns = [*IDENTITY, "source", "weight", "corruption", "expected", "verdict", "leakage"]
+    return intervals.beside(pd.DataFrame(rows, columns=columns), experiments)
+
+
+def weight_intervals(runs: list[tuple[Run, dict]], experiments: dict[str, dict]) -> pd.DataFrame:
+    """Interval, test and effect on the mixture of the weights of every method; takes what `weights` takes."""
+    return intervals.table(weights(runs, experiments), experiments)
+
+
+def peak_memory(runs: list[tuple[Run, pd.DataFrame]]) -> pd.DataFrame:
+    """Largest memory (GB) of the first process while weights were learned; no row for a method that records no steps.
+
+    Takes trajectory.parquet. On a GPU what torch held there, else resident memory with everything that Python has loaded.
+    """
+    rows = [
+        {**run.columns, "peak_gb": float(peaks.max())}
+        for run, data in runs
+        if len(peaks := data["value"][data["quantity"] == "peak_memory_gb"])
+    ]
+    return pd.DataFrame(rows, columns=[*IDENTITY, "peak_gb"])
 
 
 def test_loss(runs: list[tuple[Run, dict]]) -> pd.DataFrame:
@@ -149,8 +171,8 @@ def training_curves(
 
 
 def mixtures(runs: list[tuple[Run, dict]]) -> pd.DataFrame:
-    """Asked and realised share of every source in the drawn mixture, in rows and in tokens, its repeats, and how many
-    of its rows were cut at the model's max_length (`truncated`).
+    """Asked and realised share of every source in the drawn mixture, in rows and in tokens, its repeats, how many rows
+    `max_repeat` kept back (`capped_rows`), and how many of its rows were cut at the model's max_length (`truncated`).
     """
     rows = [
         {
@@ -165,15 +187,26 @@ def mixtures(runs: list[tuple[Run, dict]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*IDENTITY, "source", *MIXTURE_FIELDS.values(), "truncated"])
 
 
-def costs(benchmarks: list[tuple[str, pd.DataFrame]]) -> pd.DataFrame:
-    """Jobs, summed wall-clock seconds and largest resident memory (MB) of every stage, in the order they come.
+def measured(benchmarks: list[pd.DataFrame]) -> dict[str, float]:
+    """Summed wall-clock and processor seconds and largest resident memory (MB) of Snakemake's benchmarks.
 
-    Takes (stage, Snakemake benchmark). Memory is empty where all jobs were too short to be sampled.
+    Processor time and memory are NaN where all jobs were too short to be sampled.
     """
+
+    def column(key: str) -> pd.Series:
+        return pd.concat([pd.to_numeric(frame[key], errors="coerce") for frame in benchmarks])
+
+    return {
+        "seconds": float(column("s").sum()),
+        "cpu_seconds": float(column("cpu_time").sum(min_count=1)),
+        "max_memory_mb": float(column("max_rss").max()),
+    }
+
+
+def costs(benchmarks: list[tuple[str, pd.DataFrame]]) -> pd.DataFrame:
+    """Jobs and what is `measured` of every stage, in the order they come. Takes (stage, Snakemake benchmark)."""
     rows = []
     for stage in dict.fromkeys(stage for stage, _ in benchmarks):
         frames = [frame for name, frame in benchmarks if name == stage]
-        memory = pd.concat([pd.to_numeric(frame["max_rss"], errors="coerce") for frame in frames])
-        seconds = sum(float(frame["s"].astype(float).sum()) for frame in frames)
-        rows.append({"stage": stage, "jobs": len(frames), "seconds": seconds, "max_memory_mb": memory.max()})
-    return pd.DataFrame(rows, columns=["stage", "jobs", "seconds", "max_memory_mb"])
+        rows.append({"stage": stage, "jobs": len(frames), **measured(frames)})
+    return pd.DataFrame(rows, columns=["stage", "jobs", "seconds", "cpu_seconds", "max_memory_mb"])

@@ -29,6 +29,14 @@ TEXT = {"experiment", "method", "source", "split", "stage", "category", "turn", 
     "group",
     "for_model",
     "cannot_say",
+    "is_centre",
+    "gate",
+    "fatal",
+    "what",
+    "test",
+    "changes_sample",
+    "role",
+    "label",
 }
 
 

@@ -9,7 +9,9 @@ from functools import cached_property
 
 import numpy as np
 
+from scalebio.config_methods import WARM_STARTED
 from scalebio.errors import UserError
+from scalebio.streams import stream
 
 
 @dataclass
@@ -19,7 +21,9 @@ class Problem:
     `sources`: names in a fixed order; `by_source`: encoded training examples per
     source; `validation`: encoded validation examples; `row_length`: tokens;
     `sizes`: rows of each source in the whole pool, of which `by_source` may hold only the first `pool_rows`;
-    `expected`: planted shares by source, given to the oracle alone; left out, `parallel` is this process alone and
+    `expected`: planted shares by source, given to the oracle alone; `start`: shares by source to start from, if not equal ones;
+    `bootstrap`: a seed by which validation examples are drawn again, with replacement and as many, so that runs with different
+    seeds show what the choice of validation rows does to the weights; left out, `parallel` is this process alone and
     `checkpoints` keeps none. What trains: the adapters of a model that is loaded with some (`lora.trainable`), else the
     layers that LISA draws by `layers`, else all.
     """
@@ -32,6 +36,8 @@ class Problem:
     layers: object | None = None
     sizes: list[int] | None = None
     expected: dict[str, float] | None = None
+    start: dict[str, float] | None = None
+    bootstrap: int | None = None
     load_parallel: Callable[[], object] | None = None
     load_checkpoints: Callable[[object], object] | None = None
     progress: Callable[..., None] = lambda done, total, text, tokens=0: None
@@ -62,8 +68,12 @@ class Problem:
 
     @cached_property
     def validation(self) -> list:
-        """Encoded validation examples."""
-        return self.load_validation()
+        """Encoded validation examples, drawn again where `bootstrap` is set."""
+        examples = self.load_validation()
+        if self.bootstrap is None:
+            return examples
+        drawn = stream(self.bootstrap, "validation bootstrap").integers(len(examples), size=len(examples))
+        return [examples[i] for i in drawn]
 
 
 @dataclass
@@ -123,7 +133,12 @@ def need_one_process(problem: Problem, kind: str) -> None:
 
 
 def learn(problem: Problem, settings, seed: int) -> Outcome:
-    """Run the method that `settings.kind` names."""
+    """Run the method that `settings.kind` names. Raises UserError if it is to start from given weights and cannot."""
+    if problem.start and settings.kind not in WARM_STARTED:
+        raise UserError(
+            f"The method `{settings.kind}` cannot start from weights learned before; of all methods {', '.join(WARM_STARTED)} can. "
+            "Leave `start_from` out of the experiment, or this method out of its methods."
+        )
     # Imported here because a method may need torch, and spelled out so that `dependencies` sees every file.
     match settings.kind:
         case "uniform":

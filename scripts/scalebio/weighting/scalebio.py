@@ -1,5 +1,7 @@
 """ScaleBiO as a weighting method: runs `scalebio.bilevel` on the problem and records its trajectory."""
 
+import torch
+
 from scalebio import checkpoints
 from scalebio.bilevel import Bilevel, Step, prune
 from scalebio.config_methods import ScaleBiO
@@ -56,6 +58,10 @@ def learn(problem: Problem, settings: ScaleBiO, seed: int) -> Outcome:
         problem.parallel,
         problem.sources,
     )
+    if problem.start:
+        # p = softmax(λ) is then what was given.
+        shares = torch.tensor([problem.start[name] for name in problem.sources], dtype=bilevel.logits.dtype)
+        bilevel.logits.copy_(torch.log(shares))
     job = Recorded(bilevel, problem.sources)
 
     def report(step: Step) -> None:
