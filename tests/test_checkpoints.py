@@ -224,14 +224,17 @@ def inputs(tiny, tmp_path_factory):
 
 
 def results(out) -> tuple:
-    """Everything a run found out, bit for bit, but times and memory."""
+    """Everything a run found out, bit for bit, but times, memory, and the folder that it was written to."""
     if (out / "weights.json").exists():
         table = pd.read_parquet(out / "trajectory.parquet")
         table = table[~table["quantity"].isin(["seconds", "peak_memory_gb"])]
-        return json.loads((out / "weights.json").read_text()), table.to_csv()
-    return json.loads((out / "model" / "provenance.json").read_text()), pd.read_parquet(
-        out / "training.parquet"
-    ).to_csv()
+        made = out / "weights.json"
+    else:
+        table = pd.read_parquet(out / "training.parquet")
+        made = out / "model" / "provenance.json"
+    found = json.loads(made.read_text().replace(str(out), "out"))
+    del found["provenance"]["content_sha256"]  # it covers the folder's name too
+    return found, table.to_csv()
 
 
 def kill_after_a_checkpoint(process, folder, number: int) -> None:

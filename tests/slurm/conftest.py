@@ -7,6 +7,7 @@ it as good as new. Two workers of pytest-xdist run two clusters that know nothin
 import fcntl
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,19 @@ from limits import time_limit
 from study import Workplace
 
 HERE = Path(__file__).resolve().parent
+
+# What a cluster needs, and the package that has it.
+CLUSTER = {
+    "slurmctld": "slurmctld",
+    "slurmd": "slurmd",
+    "sbatch": "slurm-client",
+    "munged": "munge",
+    "ip": "iproute2",
+    "nsenter": "util-linux",
+    "mount": "mount",
+    "hostname": "hostname",
+}
+DATABASE = {"slurmdbd": "slurmdbd", "mariadbd": "mariadb-server"}
 
 # Seconds of wall time that a test may take unless it says otherwise: `@pytest.mark.slurm(limit=600)`.
 LIMIT = 400
@@ -37,7 +51,11 @@ def pytest_runtest_call(item):
 
 
 def _skip_without_slurm(database: bool = False) -> None:
-    if reason := obstacle(database):
+    if not sys.platform.startswith("linux"):
+        pytest.skip("no SLURM cluster here: its daemons run on Linux only")
+    if os.geteuid() != 0:
+        pytest.skip("no SLURM cluster here: one of one's own takes root, for its namespaces and host names")
+    if reason := obstacle(CLUSTER | (DATABASE if database else {})):
         pytest.skip(f"no SLURM cluster here: {reason}")
 
 

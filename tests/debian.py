@@ -1,48 +1,31 @@
-"""SLURM and MariaDB from Debian's packages, installed where they are missing, without starting what they bring along."""
+"""Debian's packages for tests with real parts, installed where they are missing, without starting what they bring along."""
 
 import contextlib
 import fcntl
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
-# What must be there, and the package that has it.
-CLUSTER = {
-    "slurmctld": "slurmctld",
-    "slurmd": "slurmd",
-    "sbatch": "slurm-client",
-    "munged": "munge",
-    "ip": "iproute2",
-    "nsenter": "util-linux",
-    "mount": "mount",
-    "hostname": "hostname",
-}
-DATABASE = {"slurmdbd": "slurmdbd", "mariadbd": "mariadb-server"}
 POLICY = Path("/usr/sbin/policy-rc.d")
 
 
-def missing(database: bool) -> list[str]:
-    """Packages that are to be installed."""
+def missing(wanted: dict[str, str]) -> list[str]:
+    """Packages that are to be installed; `wanted` maps each command that must be there to the package that has it."""
     # Not every user's PATH has the folders where daemons are.
     path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
-    wanted = CLUSTER | (DATABASE if database else {})
     return sorted({package for command, package in wanted.items() if not shutil.which(command, path=path)})
 
 
-def obstacle(database: bool = False) -> str | None:
-    """Why no cluster can be had here, after trying to install what is missing; None if one can."""
-    if not sys.platform.startswith("linux"):
-        return "SLURM's daemons run on Linux only"
-    if os.geteuid() != 0:
-        return "a SLURM cluster of one's own takes root, for its namespaces and host names"
-    if not missing(database):
+def obstacle(wanted: dict[str, str]) -> str | None:
+    """Why the wanted commands cannot be had here, after trying to install what is missing; None if they can."""
+    if not missing(wanted):
         return None
-    if not shutil.which("apt-get"):
-        return f"{', '.join(missing(database))}: not installed, and there is no apt-get to install Debian's packages"
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        lacking = ", ".join(missing(wanted))
+        return f"{lacking}: not installed, and installing Debian's packages takes apt-get and root"
     with _alone(), _nothing_starts():
-        if packages := missing(database):
+        if packages := missing(wanted):
             return _install(packages)
     return None
 
