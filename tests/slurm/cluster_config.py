@@ -63,8 +63,8 @@ def slurm_conf(
         "SlurmdTimeout": 10,
         "SlurmctldTimeout": 15,
         "KillWait": 10,
-        # SLURM's default, stated since Snakemake's plugin loses jobs that squeue forgets too early.
-        "MinJobAge": 300,
+        # By default 300 s; on a busy machine a test may last longer, and looks at its first job again in the end.
+        "MinJobAge": 1800,
         "JobRequeue": 0,
         # Refuse what no node can ever do, instead of leaving it in the queue for ever.
         "EnforcePartLimits": "ANY",

@@ -8,7 +8,7 @@ FIELDS = "jobid:|,name:|,state:|,nodelist:|,reason:|,comment:|"
 
 
 class Job(NamedTuple):
-    """One line of squeue; finished jobs stay there for five minutes."""
+    """One line of squeue; finished jobs stay there for half an hour."""
 
     id: int
     name: str
