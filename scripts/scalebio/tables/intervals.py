@@ -68,7 +68,7 @@ def table(frame: pd.DataFrame, experiments: dict[str, dict]) -> pd.DataFrame:
         total, resampled = facts["rows"], bool(facts.get("validation_bootstrap"))
         smallest, equal = compositions.smallest_share(total), np.full(len(sources), 1 / len(sources))
         test = compositions.differs(shares, equal, smallest, resampled)
-        change = compositions.sample_change(shares, equal, total)
+        change = compositions.sample_change(shares, equal, total, resampled)
         fixed = test.verdict == compositions.FIXED
         own = {
             "experiment": experiment,
