@@ -2,8 +2,8 @@
 
     judge_claims.py CLAIMS.yaml --settings JSON --csv OUT.csv --markdown OUT.md --latex OUT.tex
 
-Settings: study (name), tables (name → path, as far as the study has them), experiments (name → {model, methods, learning:
-those that learn, weights_from: experiment or null}).
+Settings: study (name), tables (name → path, as far as the study has them), experiments (name → {model, hub: its id or null,
+methods, learning: those that learn, weights_from: experiment or null}).
 """
 
 from scalebio import cli

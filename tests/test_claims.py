@@ -390,6 +390,21 @@ def test_a_run_that_reached_its_end_is_counted(tmp_path):
     assert found[["our_value", "verdict"]].values.tolist() == [[2, REPRODUCED]]
 
 
+@pytest.mark.parametrize(
+    ("hub", "verdict"),
+    [
+        ("owner/large", REPRODUCED),
+        ("owner/small", "not run: needs the paper's model in experiment x, which has owner/small"),
+        (None, "not run: needs the paper's model in experiment x, which has one of its own"),
+    ],
+)
+def test_at_the_papers_scale_another_model_shows_nothing(hub, verdict, tmp_path):
+    tables = {"weights": weights_table({0: 0.1, 1: 0.1})}
+    test = {"kind": "finished", "scale": "paper", "hub": {"s/x": "owner/large"}} | above(0)
+    found = judged(test, experiments={"x": EXPERIMENTS["x"] | {"hub": hub}}, tables=tables, tmp_path=tmp_path)
+    assert found["verdict"].tolist() == [verdict]
+
+
 # --- what is not there --------------------------------------------------------------------------------------------
 
 

@@ -28,11 +28,12 @@ BAND = {"band": {"below": 1, "words": "low"}}
         ),
         ({"kind": "gian"}, r"c\.tests\.0: .*'gian'"),
         ({"experiments": ["x"]}, r"c\.tests\.0\.gain\.experiments\.0: "),
+        ({"scale": "paper"}, r"c\.tests\.0\.gain: .*needs the model of s/x in `hub`"),
     ],
 )
 def test_faults_of_the_list_are_named_by_claim_and_key(change, fault, tmp_path):
     test = {"kind": "gain", "scale": "small", "experiments": ["s/x"], "needs": "n"} | BAND
-    test |= {key: change[key] for key in ("band", "kind", "experiments") if key in change}
+    test |= {key: change[key] for key in ("band", "kind", "experiments", "scale") if key in change}
     claim = {"id": "c", "statement": "s", "where": "w", "known": "k", "tests": [test]}
     claim |= {key: value for key, value in change.items() if key not in test}
     path = tmp_path / "claims.yaml"
@@ -78,6 +79,8 @@ def test_every_test_of_the_shipped_claims_points_at_an_experiment_with_its_metho
     for claim, test in tests:
         for study, name in (place.split("/") for place in test.experiments):
             experiments = studies[study].experiments
+            if test.scale == "paper":
+                assert test.hub[f"{study}/{name}"] == studies[study].models[experiments[name].model].hub.id
             assert name in studies[study].run and test.method in experiments[name].methods, (claim, study, name)
             other = getattr(test, "other", None) or getattr(test, "own", None) or name
             # Said in `needs` where the study has it not.
