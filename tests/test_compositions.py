@@ -116,7 +116,9 @@ def test_few_seeds_and_methods_without_chance_say_so():
 
 def test_rows_changed_count_a_shared_validation_set_in_as_the_shares_do():
     weights = np.array([[0.5, 0.5, 0.0], [0.6, 0.4, 0.0], [0.75, 0.25, 0.0]])
-    own, shared = (compositions.sample_change(weights, np.full(3, 1 / 3), 300, resampled) for resampled in (False, True))
+    own, shared = (
+        compositions.sample_change(weights, np.full(3, 1 / 3), 300, resampled) for resampled in (False, True)
+    )
     assert shared.high - shared.from_reference == pytest.approx(2 * (own.high - own.from_reference))  # √(1 + 3)
 
 
