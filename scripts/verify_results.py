@@ -20,7 +20,7 @@ from pathlib import Path
 
 MISMATCH, MISSING, UNRECORDED = "does not match", "not there", "no record"
 # What results need not vouch for: time and memory differ from run to run, and journals are working files.
-UNCLAIMED = (".tsv", ".journal", ".passed", ".html", "ro-crate-metadata.json")
+UNCLAIMED = (".tsv", ".journal", ".passed", "ro-crate-metadata.json")
 UNCLAIMED_FOLDERS = {"downloads", "benchmarks", "checkpoints"}
 
 

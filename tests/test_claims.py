@@ -8,8 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from scalebio.claims import listing, measures, page, verdicts
-from scalebio.claims.verdicts import NOT_REPRODUCED, REPRODUCED, UNDECIDED
+from scalebio.claims import NOT_REPRODUCED, REPRODUCED, UNDECIDED, judging, listing, measures, page, verdicts
 from scalebio.mtbench.reference_judge import LABEL
 from scalebio.tables import comparison, transfer
 from scalebio.tables.runs import Run
@@ -40,7 +39,7 @@ def judged(test, experiment="x", experiments=EXPERIMENTS, tables=(), tmp_path=No
         frame.to_csv(paths[name], index=False)
     common = {"scale": "small", "experiments": [f"s/{experiment}"], "needs": "another study"}
     claim = {"id": "c", "statement": "it | is", "where": "somewhere", "known": "by heart", "tests": [common | test]}
-    frame = page.rows([listing.Claim.model_validate(claim)], measures.Study("s", experiments, paths))
+    frame = judging.rows([listing.Claim.model_validate(claim)], measures.Study("s", experiments, paths))
     assert list(frame.columns) == page.COLUMNS
     lines = [line for line in page.page(frame).markdown().splitlines() if line.startswith("|")]
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {5, 10}

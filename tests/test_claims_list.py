@@ -7,8 +7,7 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from scalebio.claims import listing, measures, page
-from scalebio.claims.verdicts import NOT_REPRODUCED, UNDECIDED
+from scalebio.claims import NOT_REPRODUCED, UNDECIDED, judging, listing, measures, page
 from scalebio.errors import UserError
 from scalebio.study import load_study
 
@@ -133,7 +132,7 @@ def test_tables_of_a_real_study_are_read(finished):
     kinds = [{"kind": "share", "sources": "spoiled"}, {"kind": "gain"}, {"kind": "benchmark", "benchmark": "gsm8k"}]
     tests = [common | test | BAND for test in [*kinds, {"kind": "finished"}]]
     claim = {"id": "c", "statement": "s", "where": "w", "known": "k", "tests": tests}
-    frame = page.rows([listing.Claim.model_validate(claim)], study)
+    frame = judging.rows([listing.Claim.model_validate(claim)], study)
     assert frame["our_value"].notna().all()
     assert frame["verdict"].tolist()[:2] == [UNDECIDED] * 2 and "no interval" in frame["why"].iloc[0]
     assert frame["verdict"].tolist()[3] == NOT_REPRODUCED  # one seed is not fewer than one

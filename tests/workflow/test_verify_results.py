@@ -39,6 +39,7 @@ KINDS = [
     "tables/test_loss.provenance.json",
     "figures/mixtures.png",
     "figures/mixtures.pdf",
+    "report.html",
 ]
 
 

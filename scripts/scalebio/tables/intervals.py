@@ -121,7 +121,7 @@ def readable(frame: pd.DataFrame) -> Document:
             ]
             for row in part.itertuples()
         ]
-        sections.append((f"{name(experiment)}, source by source", grid(columns, rows, left=2)))
+        sections.append((f"{name(experiment)}, source by source", grid(columns, rows, left=2, folded=True)))
     text = (
         "Intervals: Student t on log odds, log(p / (1 − p)), over seeds, mapped back to shares; centre: the middle of the log odds. "
         "Shares under half a row of the mixture are raised to it first. Where seeds vary the validation rows, the spread over "
