@@ -114,6 +114,19 @@ def test_the_question_names_each_kind_of_model():
     assert text.count("wanted, 100 rows") == 3
 
 
+def test_where_learning_started_from_old_weights_the_difference_is_shown(tmp_path):
+    cold, warm = (tmp_path / name / "weights.json" for name in ("cold", "warm"))
+    started = {"shares": {"a": 0.5, "b": 0.5}, "added": ["b"], "removed": ["c"], "moved": {"a": -0.2, "b": 0.2}}
+    learned = {"provenance": {"inputs": {"start": {"path": "old/weights.json"}}}}
+    for path, extra in ((cold, {}), (warm, {"started_from": started | {"total_variation": 0.2}})):
+        path.parent.mkdir()
+        path.write_text(json.dumps(learned | extra), encoding="utf-8")
+    settings = {"results": tmp_path.as_posix(), "runs": [str(cold)]}
+    assert facts.warm_starts(settings) is None
+    text = Page(facts.warm_starts(settings | {"runs": [str(cold), str(warm)]})).text
+    assert "warmold/weights.jsonbc20.0%a -0.200" in text.replace("\n", "") and "cold" not in text
+
+
 def test_text_from_sources_is_text(tmp_path):
     manifest = {"rows": 1200, "origin": {"kind": "file", "path": HOSTILE}, "licence": HOSTILE, "sha256": "a" * 64}
     manifest |= {"corrupted_rows": 0, "dropped_unanswered": 3, "dropped_long": 0}

@@ -76,6 +76,8 @@ def _written(name: str, settings: dict) -> list[dict]:
             _block("Rows by source", facts.sources(settings)),
             _block("Rows by experiment", facts.pools(settings)),
         ]
+    if name == "weights" and (started := facts.warm_starts(settings)):
+        return [_block("Started from earlier weights", started)]
     if name == "provenance":
         return [
             _block("Versions", facts.provenance(settings)),
