@@ -12,9 +12,19 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from scalebio.figures import house
-from scalebio.tables import ablations
 
-COLUMNS = ablations.COLUMNS
+COLUMNS = [
+    "experiment",
+    "method",
+    "varied",
+    "value",
+    "is_centre",
+    "seeds",
+    "from_truth",
+    "from_truth_low",
+    "from_truth_high",
+]
+COLUMNS += ["difference", "difference_low", "difference_high"]
 TEXT = {"value"}
 MARKERS = "o^sDvPX"
 
