@@ -6,6 +6,7 @@ import lzma
 import re
 import shutil
 
+import pandas
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -14,6 +15,7 @@ from snakemake.common.configfile import load_configfile
 from snakemake.exceptions import WorkflowError
 
 from scalebio import chat, pools, sources
+from scalebio.config import Source
 from scalebio.errors import UserError
 from scalebio.study import check_files, load_study
 
@@ -74,6 +76,16 @@ def test_the_template_reads_a_file_in_each_format(own):
         (question, answer), *_ = pairs(kind, 1)
         assert first[source] == [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
     assert first["manuals"] == [{"role": "assistant", "content": "manual 0: what is 0 + 1? 1"}]
+
+
+def test_csv_becomes_jsonl_by_the_line_on_the_page(root, tmp_path, monkeypatch):
+    """Answers that are numbers throughout too, which pandas would take for such."""
+    monkeypatch.chdir(tmp_path)
+    page = (root / "docs/your_data.md").read_text(encoding="utf-8")
+    (tmp_path / "rows.csv").write_text("prompt,response\n1 + 1,2\n2 + 2,4\n", encoding="utf-8")
+    exec(re.search(r"`(pandas\.read_csv.*?)`", page)[1], {"pandas": pandas})
+    found = sources.load("forum", Source.model_validate({"file": "rows.jsonl"}))[0]
+    assert [row.messages[1]["content"] for row in found] == ["2", "4"]
 
 
 @pytest.mark.slow
