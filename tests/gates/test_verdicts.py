@@ -75,7 +75,7 @@ def test_the_table_has_a_line_a_verdict(files):
         ["leakage", "f", FAILED, "yes", 1, "two | three"],
     ]
     assert gates.table(paths, [])["fatal"].tolist() == ["no", "no"]
-    assert r"| `leakage` | `f` | failed | yes | 1 | `two \| three` |" in summary.gates(frame).markdown()
+    assert r"| `leakage` | `f` | **failed** | yes | 1 | `two \| three` |" in summary.gates(frame).markdown()
     (files / "bad.json").write_text("{}")
     with pytest.raises(UserError, match=r"bad\.json: no key gate, experiment"):
         gates.table(paths, [])
