@@ -2,8 +2,8 @@
 
     judge_claims.py CLAIMS.yaml --settings JSON --csv OUT.csv --markdown OUT.md --latex OUT.tex
 
-Settings: study (name), tables (name → path, as far as the study has them), experiments (name → {model, methods, learning:
-those that learn, weights_from: experiment or null}).
+Settings: study (name), tables (name → path, as far as the study has them), experiments (name → {model, hub: its id or null,
+methods, learning: those that learn, weights_from: experiment or null}).
 """
 
 from scalebio import cli
@@ -12,7 +12,7 @@ from scalebio import cli
 def main() -> None:
     """Read claims and tables, judge, write both outputs."""
     from scalebio import files
-    from scalebio.claims import listing, page
+    from scalebio.claims import judging, listing, page
     from scalebio.claims.measures import Study
     from scalebio.provenance import write_beside
 
@@ -25,7 +25,7 @@ def main() -> None:
 
     settings = arguments.settings
     study = Study(settings["study"], settings["experiments"], settings["tables"])
-    frame = page.rows(listing.load(arguments.claims), study)
+    frame = judging.rows(listing.load(arguments.claims), study)
     files.write_text(arguments.csv, frame.to_csv(index=False, lineterminator="\n"))
     readable = page.page(frame)
     files.write_text(arguments.markdown, readable.markdown())

@@ -25,12 +25,14 @@ def main() -> None:
     from scalebio.files import write_text
     from scalebio.journal import Journal
     from scalebio.progress import Progress
+    from scalebio.provenance import write_beside
 
     task, seed, parts = (arguments.settings[key] for key in ("task", "seed", "parts"))
     code = code_files(Path(sys.argv[0]))
     with Journal(arguments.journal) as pieces:
         rows = planted_grid.measure(task, seed, parts, pieces, code, Progress(f"grid {task}"))
     write_text(arguments.csv, pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
+    write_beside(arguments.csv, arguments.settings, {})
 
 
 if __name__ == "__main__":

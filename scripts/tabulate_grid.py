@@ -12,6 +12,7 @@ def main() -> None:
 
     from scalebio.figures import grid, house
     from scalebio.files import write_text
+    from scalebio.provenance import numbered, write_beside
     from scalebio.tables import grid as table
     from scalebio.tables import tidy
 
@@ -29,6 +30,8 @@ def main() -> None:
     write_text(arguments.latex, readable.latex("grid_regret"))
     with house.style():
         house.save(grid.draw(runs, {}), arguments.pdf, arguments.png)
+    made = {kind: getattr(arguments, kind) for kind in ("markdown", "latex", "pdf", "png")}
+    write_beside(arguments.csv, {}, numbered(arguments.runs, "runs"), **made)
 
 
 if __name__ == "__main__":

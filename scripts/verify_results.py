@@ -4,7 +4,8 @@
 
 Every JSON file with `provenance` is read: its settings and its own content, the files it was made from (`inputs`) and made beside it
 (`outputs`), and the files in a model's folder (`weights`, `files`) are hashed again. Paths are recorded relative to where the study ran:
-`results/<study>/x` is looked up as x in the folder given, so it may lie anywhere, and other inputs two folders above it.
+`results/<study>/x` is looked up as x in the folder given, so it may lie anywhere, and all else, other studies too, two folders
+above it. The study is the one that most outputs are recorded under.
 With --code, the code and the lock file that made each result are compared with a checkout, too.
 
 Prints what does not match, what is not there to compare, and files that no record vouches for. Exit status: 1 if anything does not match
@@ -20,7 +21,7 @@ from pathlib import Path
 
 MISMATCH, MISSING, UNRECORDED = "does not match", "not there", "no record"
 # What results need not vouch for: time and memory differ from run to run, and journals are working files.
-UNCLAIMED = (".tsv", ".journal", ".passed", ".html", "ro-crate-metadata.json")
+UNCLAIMED = (".tsv", ".journal", ".passed", "ro-crate-metadata.json")
 UNCLAIMED_FOLDERS = {"downloads", "benchmarks", "checkpoints"}
 
 
@@ -37,6 +38,16 @@ def canonical(value: object, **separators) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _mapping(value: object) -> dict:
+    return value if isinstance(value, dict) else {}
+
+
+def _study_of(recorded: object) -> str | None:
+    """The study under whose results a recorded path lies."""
+    parts = Path(recorded).parts if isinstance(recorded, str) else ()
+    return parts[1] if len(parts) > 2 and parts[0] == "results" else None
+
+
 class Verification:
     """One pass over a folder: `faults` are (kind, file, what), `checked` counts hashes that were compared."""
 
@@ -46,11 +57,23 @@ class Verification:
         self.checked = 0
         self.claimed: set[Path] = set()
         self._known: dict[Path, str] = {}
+        self._study = ""
 
     def run(self) -> None:
         found = sorted(path for path in self.folder.rglob("*.json") if not path.name.startswith("."))
-        for path in found:
-            self._document(path)
+        documents = {path: document for path in found if (document := self._document(path))}
+        studies = Counter(
+            study
+            for document in documents.values()
+            for entry in _mapping(document["provenance"].get("outputs")).values()
+            if (study := _study_of(_mapping(entry).get("path")))
+        )
+        self._study = studies.most_common(1)[0][0] if studies else self.folder.name
+        for path, document in documents.items():
+            try:
+                self._record(path, document, document["provenance"])
+            except (KeyError, TypeError, AttributeError) as error:
+                self._fault(MISMATCH, path, f"its provenance has not the form of one: {error!r}")
         for path in sorted(self.folder.rglob("*")):
             inside = path.relative_to(self.folder).parts
             if not path.is_file() or path.name.startswith(".") or UNCLAIMED_FOLDERS & set(inside):
@@ -58,21 +81,18 @@ class Verification:
             if path not in self.claimed and not path.name.endswith(UNCLAIMED):
                 self._fault(UNRECORDED, path, "no provenance names it")
 
-    def _document(self, path: Path) -> None:
+    def _document(self, path: Path) -> dict | None:
+        """A JSON file with provenance; None for any other, and for one that cannot be read, which is a fault."""
         try:
             document = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             self.claimed.add(path)
             self._fault(MISMATCH, path, f"not readable as JSON: {error}")
-            return
-        record = document.get("provenance") if isinstance(document, dict) else None
-        if not isinstance(record, dict):
-            return
+            return None
+        if not isinstance(document, dict) or not isinstance(document.get("provenance"), dict):
+            return None
         self.claimed.add(path)
-        try:
-            self._record(path, document, record)
-        except (KeyError, TypeError, AttributeError) as error:
-            self._fault(MISMATCH, path, f"its provenance has not the form of one: {error!r}")
+        return document
 
     def _record(self, path: Path, document: dict, record: dict) -> None:
         if "settings" in record:
@@ -97,9 +117,8 @@ class Verification:
                 self._file(path, "lock file", self.code / "envs" / "lock.txt", record["lock_sha256"])
 
     def _place(self, recorded: str) -> Path:
-        parts = Path(recorded).parts
-        if len(parts) > 2 and parts[0] == "results":
-            return self.folder.joinpath(*parts[2:])
+        if _study_of(recorded) == self._study:
+            return self.folder.joinpath(*Path(recorded).parts[2:])
         return self.folder.parent.parent / recorded
 
     def _file(self, path: Path, what: str, file: Path, digest: str) -> None:

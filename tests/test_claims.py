@@ -8,8 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from scalebio.claims import listing, measures, page, verdicts
-from scalebio.claims.verdicts import NOT_REPRODUCED, REPRODUCED, UNDECIDED
+from scalebio.claims import NOT_REPRODUCED, REPRODUCED, UNDECIDED, judging, listing, measures, page, verdicts
 from scalebio.mtbench.reference_judge import LABEL
 from scalebio.tables import comparison, transfer
 from scalebio.tables.runs import Run
@@ -40,7 +39,7 @@ def judged(test, experiment="x", experiments=EXPERIMENTS, tables=(), tmp_path=No
         frame.to_csv(paths[name], index=False)
     common = {"scale": "small", "experiments": [f"s/{experiment}"], "needs": "another study"}
     claim = {"id": "c", "statement": "it | is", "where": "somewhere", "known": "by heart", "tests": [common | test]}
-    frame = page.rows([listing.Claim.model_validate(claim)], measures.Study("s", experiments, paths))
+    frame = judging.rows([listing.Claim.model_validate(claim)], measures.Study("s", experiments, paths))
     assert list(frame.columns) == page.COLUMNS
     lines = [line for line in page.page(frame).markdown().splitlines() if line.startswith("|")]
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {5, 10}
@@ -388,6 +387,21 @@ def test_a_run_that_reached_its_end_is_counted(tmp_path):
     tables = {"weights": weights_table({0: 0.1, 1: 0.1})}
     found = judged({"kind": "finished"} | above(0), tables=tables, tmp_path=tmp_path)
     assert found[["our_value", "verdict"]].values.tolist() == [[2, REPRODUCED]]
+
+
+@pytest.mark.parametrize(
+    ("hub", "verdict"),
+    [
+        ("owner/large", REPRODUCED),
+        ("owner/small", "not run: needs the paper's model in experiment x, which has owner/small"),
+        (None, "not run: needs the paper's model in experiment x, which has one of its own"),
+    ],
+)
+def test_at_the_papers_scale_another_model_shows_nothing(hub, verdict, tmp_path):
+    tables = {"weights": weights_table({0: 0.1, 1: 0.1})}
+    test = {"kind": "finished", "scale": "paper", "hub": {"s/x": "owner/large"}} | above(0)
+    found = judged(test, experiments={"x": EXPERIMENTS["x"] | {"hub": hub}}, tables=tables, tmp_path=tmp_path)
+    assert found["verdict"].tolist() == [verdict]
 
 
 # --- what is not there --------------------------------------------------------------------------------------------

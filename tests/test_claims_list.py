@@ -7,8 +7,7 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from scalebio.claims import listing, measures, page
-from scalebio.claims.verdicts import NOT_REPRODUCED, UNDECIDED
+from scalebio.claims import NOT_REPRODUCED, UNDECIDED, judging, listing, measures, page
 from scalebio.errors import UserError
 from scalebio.study import load_study
 
@@ -28,11 +27,12 @@ BAND = {"band": {"below": 1, "words": "low"}}
         ),
         ({"kind": "gian"}, r"c\.tests\.0: .*'gian'"),
         ({"experiments": ["x"]}, r"c\.tests\.0\.gain\.experiments\.0: "),
+        ({"scale": "paper"}, r"c\.tests\.0\.gain: .*needs the model of s/x in `hub`"),
     ],
 )
 def test_faults_of_the_list_are_named_by_claim_and_key(change, fault, tmp_path):
     test = {"kind": "gain", "scale": "small", "experiments": ["s/x"], "needs": "n"} | BAND
-    test |= {key: change[key] for key in ("band", "kind", "experiments") if key in change}
+    test |= {key: change[key] for key in ("band", "kind", "experiments", "scale") if key in change}
     claim = {"id": "c", "statement": "s", "where": "w", "known": "k", "tests": [test]}
     claim |= {key: value for key, value in change.items() if key not in test}
     path = tmp_path / "claims.yaml"
@@ -78,6 +78,8 @@ def test_every_test_of_the_shipped_claims_points_at_an_experiment_with_its_metho
     for claim, test in tests:
         for study, name in (place.split("/") for place in test.experiments):
             experiments = studies[study].experiments
+            if test.scale == "paper":
+                assert test.hub[f"{study}/{name}"] == studies[study].models[experiments[name].model].hub.id
             assert name in studies[study].run and test.method in experiments[name].methods, (claim, study, name)
             other = getattr(test, "other", None) or getattr(test, "own", None) or name
             # Said in `needs` where the study has it not.
@@ -130,7 +132,7 @@ def test_tables_of_a_real_study_are_read(finished):
     kinds = [{"kind": "share", "sources": "spoiled"}, {"kind": "gain"}, {"kind": "benchmark", "benchmark": "gsm8k"}]
     tests = [common | test | BAND for test in [*kinds, {"kind": "finished"}]]
     claim = {"id": "c", "statement": "s", "where": "w", "known": "k", "tests": tests}
-    frame = page.rows([listing.Claim.model_validate(claim)], study)
+    frame = judging.rows([listing.Claim.model_validate(claim)], study)
     assert frame["our_value"].notna().all()
     assert frame["verdict"].tolist()[:2] == [UNDECIDED] * 2 and "no interval" in frame["why"].iloc[0]
     assert frame["verdict"].tolist()[3] == NOT_REPRODUCED  # one seed is not fewer than one

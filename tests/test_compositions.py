@@ -110,6 +110,16 @@ def test_few_seeds_and_methods_without_chance_say_so():
     assert compositions.differs([[0.8, 0.1, 0.1]] * 2, equal, SMALLEST).verdict == TOO_FEW
     assert compositions.differs([[0.8, 0.1, 0.1]] * 5, equal, SMALLEST).verdict == FIXED
     assert compositions.sample_change([[0.8, 0.1, 0.1]] * 2, equal, 30).verdict == TOO_FEW
+    # Nor source by source: two seeds that both prune a source would show it with p = 0.
+    assert np.isnan(compositions.source_p_values([[0.8, 0.2, 0.0], [0.9, 0.1, 0.0]], equal, SMALLEST)).all()
+
+
+def test_rows_changed_count_a_shared_validation_set_in_as_the_shares_do():
+    weights = np.array([[0.5, 0.5, 0.0], [0.6, 0.4, 0.0], [0.75, 0.25, 0.0]])
+    own, shared = (
+        compositions.sample_change(weights, np.full(3, 1 / 3), 300, resampled) for resampled in (False, True)
+    )
+    assert shared.high - shared.from_reference == pytest.approx(2 * (own.high - own.from_reference))  # √(1 + 3)
 
 
 def test_p_values_by_source_are_holms():

@@ -1,5 +1,6 @@
 """The trained grid: its lattice, regret without the luck of the best (in simulation), its journal, table and figure."""
 
+import json
 import math
 import subprocess
 import sys
@@ -134,6 +135,10 @@ def test_table_figure_and_entry_point(runs, tmp_path, root):
     assert done.returncode == 0, done.stderr
     assert all((tmp_path / f"out.{name}").stat().st_size for name in ("csv", "markdown", "latex", "pdf", "png"))
     assert "0 of 2 tasks" in (tmp_path / "out.markdown").read_text()
+    made = json.loads((tmp_path / "out.provenance.json").read_text())["provenance"]
+    assert made["inputs"]["runs 0"]["path"].endswith("runs.csv") and set(made["outputs"]) == {
+        *"csv markdown latex pdf png".split()
+    }
 
 
 def test_places_in_the_triangle_keep_distances():

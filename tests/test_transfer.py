@@ -163,6 +163,14 @@ def test_agreement_is_of_mean_weights_and_regret_is_paired_by_seed():
     assert (row["n"], row["seeds"], row["verdict"], row["cannot_say"]) == (2, 2, "not distinguishable", "")
 
 
+def test_another_tokenizer_or_template_is_told():
+    small, big = runs_of("small", [[0.6, 0.3, 0.1]], [9]), runs_of("big", [[0.1, 0.3, 0.6]], [1.0])
+    weights, metrics = runs_of("moved", [[0.6, 0.3, 0.1]], [1.5])
+    assert made(small, big, (weights, metrics))["changed"] == ""
+    weights[0][1]["transferred"] = {"template_changed": True, "tokenizer_changed": True}
+    assert made(small, big, (weights, metrics))["changed"] == "template, tokenizer"
+
+
 def test_a_table_without_pairs_is_refused():
     with pytest.raises(UserError, match="`pairs` is empty"):
         inputs.build("transfer", {"runs": []})

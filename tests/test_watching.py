@@ -150,6 +150,41 @@ def test_a_silent_run_is_doubted(tmp_path):
     assert "Nothing was written for 5 min" in shown(run, tmp_path, now + 301)
 
 
+# As Snakemake ends a run at Ctrl-C: its jobs failed, and nothing says why.
+INTERRUPTED = "Complete log(s): /study/log\nElapsed time: 0:02:00\nWorkflowError:\nAt least one job did not complete successfully.\n"
+
+
+def test_a_run_that_ended_before_its_end_is_not_done(tmp_path):
+    run = watching.read(logged(tmp_path, LOG + INTERRUPTED))
+    assert run.outcome == watching.STOPPED
+    text = shown(run, tmp_path, run.last)
+    assert "1 of 6 jobs" in text and "; stopped before its end" in text and "done" not in text.splitlines()[0]
+    run = watching.read(logged(tmp_path, LOG.replace("1 of 6 steps", "6 of 6 steps") + "Complete log(s): /study/log\n"))
+    assert run.outcome == watching.DONE
+
+
+def test_a_run_with_nothing_to_do_has_ended(tmp_path):
+    start, _, _ = LOG.partition("Job stats:")
+    run = watching.read(
+        logged(tmp_path, start + "Nothing to be done (all requested files are present and up to date).")
+    )
+    assert run.outcome == watching.DONE and "mine.yaml: nothing to be done" in shown(run, tmp_path, time.time())
+
+
+def test_a_run_that_was_locked_out_does_not_hide_the_one_under_way(tmp_path):
+    path = logged(tmp_path, LOG)
+    locked = path.with_name(path.name.replace("T03", "T04"))
+    locked.write_text("Building DAG of jobs...\nLockException:\nError: Directory cannot be locked. Please make sure\n")
+    assert watching.newest(tmp_path, None) == path
+
+
+def test_time_left_is_not_told_while_most_of_the_work_is_unknown(tmp_path):
+    run = watching.read(logged(tmp_path, LOG + AGAIN))
+    assert "more than" in shown(run, tmp_path, run.last)  # two figures of five jobs
+    run.planned["figure_a"], run.total = 9, 14
+    assert "time left not known yet (none has ended yet of figures)" in shown(run, tmp_path, run.last)
+
+
 def test_where_nothing_ran_it_says_so(tmp_path):
     with pytest.raises(UserError, match="no run of Snakemake has left a log"):
         watching.newest(tmp_path, None)
@@ -185,7 +220,7 @@ def test_a_study_half_done_and_done_is_shown(root, finished, tmp_path):
 
     text = look()
     assert re.search(r"learn_weights sums/tiny/scalebio/0 .* 40/160 +36 s .*sums 0.813  dates 0.101", text), text
-    assert re.search(r"small.yaml: \d+ of \d+ jobs, .* more than", text)
+    assert re.search(r"small.yaml: \d+ of \d+ jobs, .*; (more than .* left|time left not known yet) \(", text)
     logged(tmp_path, whole)
     text = look()
     total = re.search(r"^total +(\d+)$", whole, re.MULTILINE)[1]

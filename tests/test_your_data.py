@@ -6,12 +6,16 @@ import lzma
 import re
 import shutil
 
+import pandas
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from snakemake.common.configfile import load_configfile
+from snakemake.exceptions import WorkflowError
 
 from scalebio import chat, pools, sources
+from scalebio.config import Source
 from scalebio.errors import UserError
 from scalebio.study import check_files, load_study
 
@@ -74,6 +78,16 @@ def test_the_template_reads_a_file_in_each_format(own):
     assert first["manuals"] == [{"role": "assistant", "content": "manual 0: what is 0 + 1? 1"}]
 
 
+def test_csv_becomes_jsonl_by_the_line_on_the_page(root, tmp_path, monkeypatch):
+    """Answers that are numbers throughout too, which pandas would take for such."""
+    monkeypatch.chdir(tmp_path)
+    page = (root / "docs/your_data.md").read_text(encoding="utf-8")
+    (tmp_path / "rows.csv").write_text("prompt,response\n1 + 1,2\n2 + 2,4\n", encoding="utf-8")
+    exec(re.search(r"`(pandas\.read_csv.*?)`", page)[1], {"pandas": pandas})
+    found = sources.load("forum", Source.model_validate({"file": "rows.jsonl"}))[0]
+    assert [row.messages[1]["content"] for row in found] == ["2", "4"]
+
+
 @pytest.mark.slow
 def test_the_template_plans_in_a_fresh_clone(clone):
     write_files(clone.path / "my_data")
@@ -125,6 +139,7 @@ def text(old, new):
         content = study.read_text(encoding="utf-8")
         assert old in content
         study.write_text(content.replace(old, new), encoding="utf-8")
+        load_configfile("mine.yaml")  # Snakemake reads it before the Snakefile can look
         check_files(["mine.yaml"])
 
     return change
@@ -150,7 +165,7 @@ FAULTS = {
     "A name points nowhere": key("experiments.mine.sources", ["forum", "talk"]),
     "A name has a blank": key("study", "my study"),
     "A source is named twice": text("  chats: {", "  talks: {"),
-    "There is a tab": text("  forum: {", "\tforum: {"),
+    "The study file is no YAML": text("  forum: {", "\tforum: {"),
     "There is only one source": key("experiments.mine.sources", ["forum"]),
     "The wanted rows are a training source too": key("experiments.mine.sources", ["forum", "wanted"]),
     "The keys of the rows are others": file(lines({"q": "Hi", "a": "Hello."})),
@@ -174,7 +189,7 @@ FAULTS = {
 def told(root):
     """Title → message of every fault on the page."""
     page = (root / "docs/your_data.md").read_text(encoding="utf-8")
-    return dict(re.findall(r"\*\*([^*]+)\.\*\*[^*]*?```text\n(.*?)\n```", page, re.DOTALL))
+    return dict(re.findall(r"\*\*([^*]+?)\.?\*\*[^*]*?```text\n(.*?)\n```", page, re.DOTALL))
 
 
 def test_the_page_tells_each_fault(told):
@@ -183,7 +198,7 @@ def test_the_page_tells_each_fault(told):
 
 @pytest.mark.parametrize("title", FAULTS)
 def test_what_goes_wrong_is_said_as_the_page_shows_it(own, tmp_path, tiny, told, title):
-    with pytest.raises(UserError) as raised:
+    with pytest.raises((UserError, WorkflowError)) as raised:
         FAULTS[title](own, tmp_path, tiny[1])
     message = " ".join(str(raised.value).split())
     parts = [re.escape(" ".join(part.split())) for part in told[title].split(GAP)]

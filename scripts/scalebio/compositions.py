@@ -119,10 +119,10 @@ def differs(weights: np.ndarray, reference: np.ndarray, smallest: float, resampl
 
 
 def source_p_values(weights: np.ndarray, reference: np.ndarray, smallest: float, resampled: bool = False) -> np.ndarray:
-    """Holm-adjusted p-values [sources] of t-tests of each source's log odds against the reference's; NaN for one run."""
+    """Holm-adjusted p-values [sources] of t-tests of each source's log odds against the reference's; NaN under three runs."""
     odds = logit(lift(weights, smallest)) - logit(lift(reference, smallest))
     runs, sources = odds.shape
-    if runs < 2:
+    if runs < FEWEST:
         return np.full(sources, np.nan)
     mean, spread = odds.mean(axis=0), odds.std(axis=0, ddof=1)
     error = spread / np.sqrt(runs) * _widening(runs, resampled)
@@ -134,8 +134,10 @@ def source_p_values(weights: np.ndarray, reference: np.ndarray, smallest: float,
     return adjusted[np.argsort(order)]
 
 
-def sample_change(weights: np.ndarray, reference: np.ndarray, rows: int) -> Change:
+def sample_change(weights: np.ndarray, reference: np.ndarray, rows: int, resampled: bool = False) -> Change:
     """Whether `weights` [runs, sources] ask for other rows than `reference` [sources], in a mixture of `rows`.
+
+    The interval counts a shared validation set in as that of the shares does (`resampled`).
 
     Rows are drawn by rounding (`mixture.draw`), so any difference of half a row counts; what chance would make of the same
     weights, if each row's source were drawn at random, is there as a measure of what could not matter. The verdict: `yes`, where
@@ -144,6 +146,7 @@ def sample_change(weights: np.ndarray, reference: np.ndarray, rows: int) -> Chan
     weights = np.asarray(weights, dtype=float)
     runs = len(weights)
     mean, low, high, _ = mean_interval([rows * total_variation(row, reference) for row in weights], LEVEL)
+    low, high = (mean + (end - mean) * _widening(runs, resampled) for end in (low, high))
     pairs = [rows * total_variation(weights[i], weights[j]) for i in range(runs) for j in range(i)]
     between = float(np.mean(pairs)) if pairs else np.nan
     centre = weights.mean(axis=0)

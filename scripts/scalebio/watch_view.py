@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from scalebio import watching
-from scalebio.watching import DONE, FAILED, RUNNING, Job, Live, Run
+from scalebio.watching import DONE, FAILED, RUNNING, STOPPED, Job, Live, Run
 
 # Running jobs shown one by one.
 MOST_JOBS = 12
@@ -46,16 +46,24 @@ def view(run: Run, folder: Path, now: float) -> RenderableType:
 def _headline(run: Run, now: float, lines: dict[int, Live | None], folder: Path) -> Text:
     files = re.findall(r"'([^']+)'", run.header.get("Config file(s)", ""))
     what = " ".join(Path(file).name for file in files) or "Snakemake"
+    if run.outcome == DONE and not run.total:
+        return Text(f"{what}: nothing to be done", style="green")
     end = run.last if run.outcome else now
     text = Text(f"{what}: {run.finished} of {run.total} jobs, {duration(end - run.first) if run.first else '0 s'}")
     if run.outcome == DONE:
         return text.append("; done", style="green")
     if run.outcome == FAILED:
         return text.append("; stopped, because a job failed", style="red")
+    if run.outcome == STOPPED:
+        return text.append("; stopped before its end", style="yellow")
     seconds, unknown = watching.time_left(run, now, lines)
     if unknown:
         shown = ", ".join(unknown) if len(unknown) <= MOST_NAMES else f"{len(unknown)} kinds of jobs"
-        text.append(f"; more than {duration(seconds)} left (none has ended yet of {shown})")
+        planned = watching.planned_families(run)
+        # Where little of the work has a known pace, a lower bound says nothing.
+        known = 2 * sum(planned[name] for name in unknown) <= run.total - run.finished
+        left = f"more than {duration(seconds)} left" if known else "time left not known yet"
+        text.append(f"; {left} (none has ended yet of {shown})")
     elif run.total:
         text.append(f"; about {duration(seconds)} left")
     heard = _last_heard(run, folder)

@@ -17,7 +17,8 @@ from scalebio.errors import UserError
 LOGS = Path(".snakemake/log")
 # Families of rules that are shown as one.
 FAMILIES = {"figure_": "figures", "table_": "tables", "fetch_": "fetching"}
-WAITING, RUNNING, DONE, FAILED = "waiting", "running", "done", "failed"
+WAITING, RUNNING, DONE, FAILED, STOPPED = "waiting", "running", "done", "failed", "stopped"
+LOCKED_OUT = "Error: Directory cannot be locked."
 # Of a job's log only the end is read.
 TAIL = 4096
 # As `progress.Progress` writes it.
@@ -40,7 +41,8 @@ class Job:
 
 @dataclass
 class Run:
-    """One run of Snakemake: planned jobs by rule, the jobs that have begun, and how it ended (None while it has not)."""
+    """One run of Snakemake: planned jobs by rule, the jobs that have begun, and how it ended (None while it has not;
+    `STOPPED`: before its end, at Ctrl-C)."""
 
     path: Path
     header: dict[str, str] = field(default_factory=dict)
@@ -76,7 +78,9 @@ def newest(folder: Path, study: str | None) -> Path:
     logs = sorted((folder / LOGS).glob("*.snakemake.log"), reverse=True)
     mentioned = f"results/{study}/"
     for path in logs:
-        if study is None or mentioned in path.read_text(encoding="utf-8", errors="replace"):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        # One that found the folder locked is not the run that locked it.
+        if (study is None or mentioned in text) and LOCKED_OUT not in text:
             return path
     what = f"of study `{study}`" if study else "of Snakemake"
     raise UserError(
@@ -103,7 +107,7 @@ def study_of(files: list[str]) -> str | None:
 
 def read(path: Path) -> Run:
     """The run that a Snakemake log tells of, as far as it has come."""
-    run, now, job, counting = Run(path), 0.0, None, False
+    run, now, job, counting, closed = Run(path), 0.0, None, False, False
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         if stamp := re.fullmatch(r"\[(\w{3} \w{3} +\d+ [\d:]+ \d{4})\]", line):
             now = time.mktime(time.strptime(stamp[1]))
@@ -133,11 +137,15 @@ def read(path: Path) -> Run:
         elif line.startswith("Exiting because a job execution failed"):
             run.outcome = FAILED
         elif line.startswith("Complete log(s):"):
-            run.outcome = run.outcome or DONE
+            closed = True
+        elif line.startswith("Nothing to be done"):
+            run.outcome = DONE
         counting = counting and line != ""
     # The table's own last line.
     run.total = run.total or run.planned.get("total", 0)
     run.planned.pop("total", None)
+    if closed and run.outcome is None:
+        run.outcome = DONE if run.finished >= run.total else STOPPED
     return run
 
 

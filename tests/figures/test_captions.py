@@ -6,7 +6,7 @@ import pytest
 from docutils.core import publish_parts
 from jinja2 import Environment
 
-from scalebio.claims.verdicts import NOT_REPRODUCED, NOT_RUN, REPRODUCED, UNDECIDED
+from scalebio.claims import NOT_REPRODUCED, NOT_RUN, REPRODUCED, UNDECIDED
 from scalebio.figures import NAMES
 from scalebio.tables.inputs import LOADERS
 

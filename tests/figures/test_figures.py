@@ -240,6 +240,17 @@ def test_bars_of_models_are_the_mean_weights(studies):
     assert [[bar.get_width() for bar in group] for group in axes.containers] == [list(values) for values in wanted]
 
 
+def test_thin_lines_of_models_are_the_intervals_of_their_weights(studies):
+    study = studies["usual"]
+    axes = study.rendered("weights_by_model").axes[0]
+    table, group = study.table("weights_by_model"), study.settings("weights_by_model")["groups"][0]
+    shown = [part[0, 0] for part in axes.collections[0].get_segments()]
+    part = table[(table["experiment"] == group[0]["experiment"]) & (table["method"] == group[0]["method"])]
+    assert shown == pytest.approx(part.drop_duplicates("source")["low"].tolist()) and "95%" in " ".join(
+        words(study.rendered("weights_by_model"))
+    )
+
+
 def test_accuracies_stand_at_their_place_and_what_was_not_compared_is_told(studies):
     table = studies["one seed"].table("math")
     figure = studies["one seed"].rendered("math")

@@ -75,7 +75,7 @@ def test_the_table_has_a_line_a_verdict(files):
         ["leakage", "f", FAILED, "yes", 1, "two | three"],
     ]
     assert gates.table(paths, [])["fatal"].tolist() == ["no", "no"]
-    assert r"| `leakage` | `f` | failed | yes | 1 | `two \| three` |" in summary.gates(frame).markdown()
+    assert r"| `leakage` | `f` | **failed** | yes | 1 | `two \| three` |" in summary.gates(frame).markdown()
     (files / "bad.json").write_text("{}")
     with pytest.raises(UserError, match=r"bad\.json: no key gate, experiment"):
         gates.table(paths, [])
@@ -118,4 +118,6 @@ def test_controls_come_out_as_known_or_say_by_how_much_they_do_not():
     assert control("leak", ["a"], [[0.7, 0.1, 0.1, 0.1], [0.4, 0.3, 0.2, 0.1]])["verdict"] == PASSED
     lost = control("leak", ["a"], [[0.7, 0.1, 0.1, 0.1], [0.3, 0.4, 0.2, 0.1]])
     assert lost["findings"] == [{"method": "scalebio", "kind": "leak", "source": "a", "lost_with_seeds": [1]}]
+    # Weights that never moved are no win.
+    assert control("leak", ["a"], [[0.25] * 4])["findings"][0]["lost_with_seeds"] == [0]
     assert control("leak", ["a"], [])["verdict"] == NOT_APPLICABLE

@@ -5,9 +5,11 @@ import json
 import re
 from html.parser import HTMLParser
 
+import pandas as pd
 import pytest
 from browser import console, layout
 
+from scalebio.claims import page as claims
 from scalebio.errors import UserError
 from scalebio.figures import NAMES
 from scalebio.report import facts, rendering, sections
@@ -60,35 +62,35 @@ def test_sections_stand_in_the_order_in_which_a_reviewer_asks():
     assert [section.name for section in sections.SECTIONS] == order
 
 
-def write_claims(path):
-    """A table as it stands in claims.csv, with text that tries to be HTML and Markdown."""
-    lines = ["claim,statement,paper_value,our_value,low,high,verdict,why,unused"]
-    lines += [
-        f'weights_fall,"{HOSTILE}",,0.123456789,0.1,0.2,confirmed,,',
-        "large_models,Never run,1.5,,,,not run,no GPU,",
-    ]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
-
-
-def test_a_table_without_a_summary_stands_row_by_row_with_its_verdicts_counted(tmp_path):
-    page = Page(rendering.table_file("claims", write_claims(tmp_path / "claims.csv")))
-    assert "1 × confirmed, 1 × not run" in page.text
+def test_claims_are_counted_first_and_their_tests_are_folded(tmp_path):
+    """With text that tries to be HTML and Markdown."""
+    common = {"claim": "weights_fall", "statement": HOSTILE, "where": "§4", "known": "by heart", "method": "scalebio"}
+    run = {"scale": "small", "study": "mine", "experiment": "forum", "our_value": 0.123456789, "low": 0.1, "high": 0.2}
+    rows = [common | run | {"verdict": "reproduced"}, common | {"scale": "paper", "verdict": "not run: needs a GPU"}]
+    pd.DataFrame(rows, columns=claims.COLUMNS).to_csv(tmp_path / "claims.csv", index=False)
+    html = rendering.table_file("claims", tmp_path / "claims.csv")
+    page = Page(html)
     assert (
-        "0.1235" in page.text and "0.1 … 0.2" in page.text and "paper value" in page.text and "unused" not in page.text
+        "1 reproduced" in page.text
+        and "1 not run" in page.text
+        and "0.123" in page.text
+        and "0.100 … 0.200" in page.text
     )
+    assert "<strong>not run</strong>: needs a GPU" in html
+    before, _, folded = html.partition("<details>")
+    assert "1 reproduced" in before and "0.123" not in before and "0.123" in folded and "weights_fall" in folded
     assert " ".join(HOSTILE.split()) in page.text
     assert not {"script", "img", "a"} & {tag for tag, _ in page.elements}
 
 
 def test_a_table_that_cannot_be_read_is_named(tmp_path):
-    with pytest.raises(UserError, match="claims.csv: not a readable CSV"):
-        rendering.plain(tmp_path / "claims.csv")
+    with pytest.raises(UserError, match="claims.csv: no such file"):
+        rendering.table_file("claims", tmp_path / "claims.csv")
 
 
 def test_columns_of_numbers_stand_to_the_right_and_words_to_the_left():
     html = rendering.table(
-        ["what", "n", "interval", "verdict"], [["a", "1,200", "-0.1 … +0.2", "better"], ["b", "–", "–", "–"]]
+        ["what", "n", "interval", "verdict"], [["a", "1,200 of 2,000", "-0.1 … +0.2", "better"], ["b", "–", "–", "–"]]
     )
     aligned = [attributes.get("class") for tag, attributes in Page(html).elements if tag == "td"]
     assert aligned == [None, "number", "number", None] * 2
@@ -110,6 +112,19 @@ def test_the_question_names_each_kind_of_model():
     assert "made: a Llama from scratch, 4 layers of width 80; all parameters train" in text
     assert "here: models/own; LORA trains" in text and "hub: owner/name@unverified; all parameters train" in text
     assert text.count("wanted, 100 rows") == 3
+
+
+def test_where_learning_started_from_old_weights_the_difference_is_shown(tmp_path):
+    cold, warm = (tmp_path / name / "weights.json" for name in ("cold", "warm"))
+    started = {"shares": {"a": 0.5, "b": 0.5}, "added": ["b"], "removed": ["c"], "moved": {"a": -0.2, "b": 0.2}}
+    learned = {"provenance": {"inputs": {"start": {"path": "old/weights.json"}}}}
+    for path, extra in ((cold, {}), (warm, {"started_from": started | {"total_variation": 0.2}})):
+        path.parent.mkdir()
+        path.write_text(json.dumps(learned | extra), encoding="utf-8")
+    settings = {"results": tmp_path.as_posix(), "runs": [str(cold)]}
+    assert facts.warm_starts(settings) is None
+    text = Page(facts.warm_starts(settings | {"runs": [str(cold), str(warm)]})).text
+    assert "warmold/weights.jsonbc20.0%a -0.200" in text.replace("\n", "") and "cold" not in text
 
 
 def test_text_from_sources_is_text(tmp_path):

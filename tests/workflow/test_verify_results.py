@@ -1,12 +1,15 @@
 """The check of a results folder by its own hashes: finds any changed byte, and knows nothing of this package."""
 
 import ast
+import hashlib
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from scalebio import files as files_module
 
 pytestmark = pytest.mark.slow
 
@@ -39,6 +42,7 @@ KINDS = [
     "tables/test_loss.provenance.json",
     "figures/mixtures.png",
     "figures/mixtures.pdf",
+    "report.html",
 ]
 
 
@@ -115,6 +119,31 @@ def test_other_code_is_told_only_when_asked(results, verify, tmp_path):
     (tmp_path / "scripts" / "evaluate.py").write_text("another\n")
     done = verify(results, "--quiet", "--code", str(tmp_path))
     assert done.returncode == 1 and "metrics.json: code: " in done.stdout
+
+
+def test_inputs_of_another_study_are_looked_up_there(verify, tmp_path):
+    """As where learning started from the weights of an older study: both have a file of that name."""
+
+    def record(study, file, **inputs):
+        path = tmp_path / "results" / study / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        (path.parent / "mixture.parquet").write_text(study)
+        outputs = {"mixture": path.parent / "mixture.parquet"}
+        made = {"settings": {}, "settings_sha256": hashlib.sha256(b"{}").hexdigest()}
+        for kind, files in (("inputs", inputs), ("outputs", outputs)):
+            made[kind] = {
+                role: {"path": str(one.relative_to(tmp_path)), "sha256": hashlib.sha256(one.read_bytes()).hexdigest()}
+                for role, one in files.items()
+            }
+        files_module.write_json(path, {"study": study, "provenance": made})
+        return path
+
+    old = record("old", "weights.json")
+    record("grown", "weights.json", start=old)
+    done = verify(tmp_path / "results/grown")
+    assert done.returncode == 0 and "0 does not match, 0 not there" in done.stdout, done.stdout
+    old.write_text("{}")
+    assert "weights.json: input start" in verify(tmp_path / "results/grown").stdout
 
 
 def test_a_folder_without_any_record_does_not_pass(verify, tmp_path):

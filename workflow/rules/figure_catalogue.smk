@@ -136,6 +136,7 @@ def claims_settings():
     facts = {
         name: {
             "model": STUDY.experiments[name].model,
+            "hub": getattr(STUDY.models[STUDY.experiments[name].model].hub, "id", None),
             "methods": STUDY.experiments[name].methods,
             "learning": [method for method in STUDY.experiments[name].methods if method in LEARNS],
             "weights_from": STUDY.experiments[name].weights_from,

@@ -14,7 +14,8 @@ rule measure_grid:
     input:
         code=code("measure_grid.py"),
     output:
-        f"{GRID}/runs/{{task}}.csv",
+        csv=f"{GRID}/runs/{{task}}.csv",
+        provenance=f"{GRID}/runs/{{task}}.provenance.json",
     log:
         "logs/grid/{task}.log",
     benchmark:
@@ -33,7 +34,7 @@ rule measure_grid:
         journal=f"{GRID}/journals/{{task}}.jsonl",
         settings=lambda w: as_json(task=w.task, seed=GRID_SEED, parts=GRID_TASKS[w.task]),
     shell:
-        "{params.launch:q} {input.code[0]} --settings {params.settings:q} --csv {output:q} --journal {params.journal:q} "
+        "{params.launch:q} {input.code[0]} --settings {params.settings:q} --csv {output.csv:q} --journal {params.journal:q} "
         "2>&1 | tee -i {log:q}"
 
 
@@ -48,6 +49,7 @@ rule grid:
         latex=f"{GRID}/grid_regret.tex",
         pdf=f"{GRID}/surfaces.pdf",
         png=f"{GRID}/surfaces.png",
+        provenance=f"{GRID}/grid_regret.provenance.json",
     log:
         "logs/grid/grid.log",
     localrule: True

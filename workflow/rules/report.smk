@@ -1,5 +1,5 @@
 # report: all that a study has made → one HTML page, which opens without a network.
-# in: tables/*.csv, claims.csv, figures/*.png, manifests of sources and pools, every weights.json   out: report.html
+# in: tables/*.csv, claims.csv, figures/*.png, manifests of sources and pools, every weights.json   out: report.html, report.provenance.json
 
 REPORT = f"{RESULTS}/report.html"
 REPORT_TABLES = {name: {"path": path, "about": ABOUT_TABLES[name]} for name, path in TABLES.items()}
@@ -34,7 +34,8 @@ rule report:
         manifests=[entry["path"] for entry in REPORT_SOURCES + REPORT_POOLS],
         runs=REPORT_RUNS,
     output:
-        REPORT,
+        html=REPORT,
+        provenance=f"{RESULTS}/report.provenance.json",
     log:
         f"{LOGS}/make_report.log",
     benchmark:
@@ -68,4 +69,4 @@ rule report:
         ),
     shell:
         "{params.launch:q} {input.code[0]} --settings {params.settings:q} --captions workflow/report "
-        "--output {output:q} 2>&1 | tee -i {log:q}"
+        "--output {output.html:q} 2>&1 | tee -i {log:q}"

@@ -38,7 +38,16 @@ class Tested(Strict):
     method: Name = Field("scalebio", description="the method that the claim is about")
     paper: str | None = Field(None, description="the paper's value, as quoted; unset: not known to us")
     band: Band = Field(description="the criterion")
+    hub: dict[Place, str] = Field(
+        {}, description="needed with scale `paper`: the hub id of the paper's model in every experiment of the test"
+    )
     needs: str = Field(min_length=1, description="what is needed where the study at hand cannot test it")
+
+    @model_validator(mode="after")
+    def _models_named(self):
+        if missing := [place for place in self.experiments if self.scale == "paper" and place not in self.hub]:
+            raise ValueError(f"scale `paper` needs the model of {', '.join(missing)} in `hub`")
+        return self
 
 
 class Share(Tested):

@@ -42,7 +42,8 @@ LOSS = "nats per answer token"
 class Study:
     """A study's name, what is known of its experiments, and where its tables lie.
 
-    `experiments`: {name: {"model": name, "methods": [...], "learning": [those that learn], "weights_from": experiment or None}}.
+    `experiments`: {name: {"model": name, "hub": its id or None, "methods": [...], "learning": [those that learn],
+    "weights_from": experiment or None}}.
     """
 
     name: str
@@ -68,8 +69,17 @@ class Study:
 
 
 def measure(test: listing.Tested, experiment: str, study: Study) -> list[Found]:
-    """What a test finds in one experiment: one number, or one for each method compared with. Raises Missing."""
+    """What a test finds in one experiment: one number, or one for each method compared with. Raises Missing.
+
+    At the paper's scale also where a model is not the paper's: a small one in a study of that name shows nothing of it.
+    """
     study.require(experiment, test.method)
+    beside = (getattr(test, key, None) for key in ("other", "own"))
+    for name in (experiment, *beside, study.experiments[experiment]["weights_from"]):
+        if test.scale == "paper" and name in study.experiments:
+            model = study.experiments[name]["hub"]
+            if model != test.hub.get(f"{study.name}/{name}"):
+                raise Missing(f"the paper's model in experiment {name}, which has {model or 'one of its own'}")
     return KINDS[type(test)](test, experiment, study)
 
 

@@ -1,69 +1,26 @@
-"""From claims and a study's tables to the rows of claims.csv and the page that a reader opens.
+"""What a reader sees of claims.csv: what was counted, then every claim with its tests.
 
-One row a test and experiment (for several methods compared with, one each); a test for which the study has no experiment keeps
-one row, which says what it needs.
+Needs no more than the tables do, because the report shows it too.
 """
 
 from collections import Counter
-from math import nan
+from pathlib import Path
 
 import pandas as pd
 
-from scalebio.claims.listing import Band, Claim, Tested
-from scalebio.claims.measures import Study, measure
-from scalebio.claims.verdicts import NOT_REPRODUCED, NOT_RUN, REPRODUCED, UNDECIDED, Found, Missing, decide
+from scalebio.claims import NOT_REPRODUCED, NOT_RUN, REPRODUCED, UNDECIDED
+from scalebio.tables import tidy
 from scalebio.tables.readable import MISSING, Document, Grid, document, grid, name, number, span, strong
 
+NUMBERS = ["our_value", "low", "high"]
 COLUMNS = ["claim", "statement", "scale", "study", "experiment", "method", "against", "where", "known", "paper_value"]
-COLUMNS += ["quantity", "our_value", "low", "high", "band", "verdict", "why"]
+COLUMNS += ["quantity", *NUMBERS, "band", "verdict", "why"]
 DIGITS = 3
 
 
-def rows(claims: list[Claim], study: Study) -> pd.DataFrame:
-    """Every claim tested on `study`, with COLUMNS; numbers are empty where a test was not run."""
-    made = []
-    for claim in claims:
-        about = {"claim": claim.id, "statement": claim.statement, "where": claim.where, "known": claim.known}
-        for test in claim.tests:
-            fixed = {"scale": test.scale, "study": study.name, "method": test.method, "paper_value": test.paper or ""}
-            fixed |= about | {"band": limit(test.band)}
-            made += [fixed | row for row in _rows(test, study)]
-        if claim.untested:
-            empty = {"scale": "paper", "study": study.name, "method": "", "paper_value": "", "band": ""}
-            made.append(empty | about | _not_run("", claim.untested))
-    return pd.DataFrame(made, columns=COLUMNS)
-
-
-def _rows(test: Tested, study: Study) -> list[dict]:
-    places = [place.split("/") for place in test.experiments]
-    here = [experiment for name, experiment in places if name == study.name and experiment in study.experiments]
-    if not here:
-        return [_not_run("", test.needs)]
-    result = []
-    for experiment in here:
-        try:
-            result += [_judged(experiment, found, test.band) for found in measure(test, experiment, study)]
-        except Missing as missing:
-            result.append(_not_run(experiment, str(missing), test.needs))
-    return result
-
-
-def _judged(experiment: str, found: Found, band: Band) -> dict:
-    verdict, why = decide(found.low, found.high, band)
-    row = {"experiment": experiment, "against": found.against, "quantity": found.quantity, "our_value": found.value}
-    row |= {"low": found.low, "high": found.high, "verdict": verdict}
-    return row | {"why": "; ".join(filter(None, [why, found.why]))}
-
-
-def _not_run(experiment: str, needs: str, where: str = "") -> dict:
-    empty = {"against": "", "quantity": "", "our_value": nan, "low": nan, "high": nan}
-    return empty | {"experiment": experiment, "verdict": f"{NOT_RUN}: needs {needs}", "why": where and f"see {where}"}
-
-
-def limit(band: Band) -> str:
-    """A band as a number and in words."""
-    sign, value = ("below", band.below) if band.below is not None else ("above", band.above)
-    return f"{sign} {value:g}: {band.words}"
+def read(path: str | Path) -> pd.DataFrame:
+    """claims.csv as it was before it was written. Raises UserError for a file that cannot be read."""
+    return tidy.read_csv(path, COLUMNS, text=set(COLUMNS) - set(NUMBERS))
 
 
 def page(frame: pd.DataFrame) -> Document:
@@ -107,10 +64,16 @@ def _section(lines: pd.DataFrame) -> Grid:
             number(row.our_value, DIGITS),
             span(row.low, row.high, DIGITS),
             row.band or MISSING,
-            strong(row.verdict),
+            _told(row.verdict),
             "; ".join(filter(None, [row.quantity, row.why])) or MISSING,
         ]
         for row in lines.itertuples()
     ]
     note = f"{first['statement']}. Where: {first['where']}. Known to us: {first['known']}."
-    return grid(header, rows, note, left=len(header))
+    return grid(header, rows, note, left=len(header), folded=True)
+
+
+def _told(verdict: str) -> str:
+    """The verdict in bold, what it would need as it is."""
+    word, colon, needs = verdict.partition(":")
+    return f"{strong(word)}{colon}{needs}"

@@ -12,9 +12,8 @@ import numpy as np
 from scipy.special import stdtr
 
 from scalebio import statistics
+from scalebio.claims import NOT_REPRODUCED, REPRODUCED, UNDECIDED
 from scalebio.claims.listing import Band
-
-REPRODUCED, NOT_REPRODUCED, UNDECIDED, NOT_RUN = "reproduced", "not reproduced", "undecided", "not run"
 
 
 class Missing(Exception):

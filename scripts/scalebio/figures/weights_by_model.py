@@ -1,4 +1,5 @@
 """Final weights of the same sources by model: a group of bars a source, a bar a model, a panel for each set of sources.
+Thin lines are 95 % intervals over seeds, from the table.
 
 The paper says that optimal weights differ strongly between models; this is where one sees whether they do.
 """
@@ -11,7 +12,7 @@ from matplotlib.patches import Patch
 
 from scalebio.figures import house
 
-COLUMNS = ["experiment", "method", "seed", "source", "weight", "expected"]
+COLUMNS = ["experiment", "method", "seed", "source", "weight", "low", "high", "expected"]
 BAR = 0.13  # inches
 PLANTED = {"color": house.DARK, "linewidth": 1.6}
 
@@ -35,11 +36,12 @@ def draw(table: pd.DataFrame, settings: dict) -> Figure:
         )
         for place, one in enumerate(group):
             part = table[(table["experiment"] == one["experiment"]) & (table["method"] == one["method"])]
-            weights = part.groupby("source")["weight"].agg(["mean", "min", "max"]).loc[names]
+            ends = {"mean": ("weight", "mean"), "low": ("low", "first"), "high": ("high", "first")}
+            weights = part.groupby("source").agg(**ends).loc[names]
             at = np.arange(len(names)) - 0.4 + height * (place + 0.5)
             axes.barh(at, weights["mean"], 0.9 * height, color=colours[one["model"]], zorder=2)
             if part["seed"].nunique() > 1:
-                axes.hlines(at, weights["min"], weights["max"], color=house.DARK, linewidth=0.9, zorder=3)
+                axes.hlines(at, weights["low"], weights["high"], color=house.DARK, linewidth=0.9, zorder=3)
         if truth.notna().any():
             expected = True
             axes.vlines(truth[names], np.arange(len(names)) - 0.45, np.arange(len(names)) + 0.45, **PLANTED, zorder=4)
@@ -56,9 +58,7 @@ def draw(table: pd.DataFrame, settings: dict) -> Figure:
     if expected:
         entries.append((Line2D([], [], **PLANTED), "expected"))
     seeds = table.groupby(["experiment", "method"])["seed"].nunique()
-    bars = (
-        f"Mean over {house.several(seeds)} seeds, thin line: smallest to largest." if seeds.max() > 1 else "One seed."
-    )
+    bars = f"Mean over {house.several(seeds)} seeds, thin line: 95% interval." if seeds.max() > 1 else "One seed."
     methods = ", ".join(dict.fromkeys(one["method"] for group in groups for one in group))
     note = f"{bars} Dashed: all equal. Method: {methods}."
     return house.finish(figure, settings, "Final weights by model", note, entries)

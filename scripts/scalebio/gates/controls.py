@@ -23,7 +23,7 @@ def check(experiment: str, kind: str, sources: list[str], weights: pd.DataFrame,
         seen.append(f"{method}: " + ", ".join(f"{source} {means[source]:.3f}" for source in sources))
         if kind == "leak":
             (copy,) = sources
-            lost = table.index[table[copy] < table.drop(columns=copy).max(axis=1)].tolist()
+            lost = table.index[table[copy] <= table.drop(columns=copy).max(axis=1)].tolist()
             findings += [{"method": method, "kind": kind, "source": copy, "lost_with_seeds": lost}] if lost else []
             continue
         known = means[sources].sum() / len(sources)

@@ -168,12 +168,35 @@ def _facts(facts: dict) -> Iterable[tuple[str, str]]:
             yield f"code {name(file)} (sha256)", digest[:SHORT_HASH]
 
 
+def warm_starts(settings: dict) -> Markup | None:
+    """One line a run that started from weights learned before; None where none did."""
+    rows = []
+    for path in settings["runs"]:
+        learned = read_json(path)
+        if started := learned.get("started_from"):
+            moved = max(started["moved"], key=lambda source: abs(started["moved"][source]))
+            cells = [_run(path, settings), name(learned["provenance"]["inputs"]["start"]["path"])]
+            cells += [_names(started["added"]) or MISSING, _names(started["removed"]) or MISSING]
+            rows.append(
+                [
+                    *cells,
+                    f"{started['total_variation']:.1%}",
+                    f"{name(moved)} {number(started['moved'][moved], 3, sign=True)}",
+                ]
+            )
+    header = ["run", "started from", "new sources", "gone", "of the mixture moved since", "the most"]
+    return table(header, rows) if rows else None
+
+
+def _run(path: str, settings: dict) -> str:
+    return name(Path(path).parent.as_posix().removeprefix(f"{settings['results']}/"))
+
+
 def run_table(settings: dict) -> Markup:
     """One line a run: hashes of its settings and inputs."""
     rows = []
     for path in settings["runs"]:
         made = read_json(path)["provenance"]
         hashes = ", ".join(f"{role} {name(file['sha256'][:SHORT_HASH])}" for role, file in made["inputs"].items())
-        run = Path(path).parent.as_posix().removeprefix(f"{settings['results']}/")
-        rows.append([name(run), name(made["settings_sha256"][:SHORT_HASH]), hashes])
+        rows.append([_run(path, settings), name(made["settings_sha256"][:SHORT_HASH]), hashes])
     return table(["run", "settings (sha256)", "inputs (sha256)"], rows)

@@ -57,7 +57,10 @@ def _section(section: Section, settings: dict, captions: Path) -> dict | None:
         "more_figures": more_figures,
         "more_tables": more_tables,
     }
-    return {"name": section.name, "title": section.title, "lead": section.lead} | shown if any(shown.values()) else None
+    if not any(shown.values()):
+        return None
+    about = {key: getattr(section, key) for key in ("name", "title", "lead", "figures_first")}
+    return about | shown
 
 
 def _written(name: str, settings: dict) -> list[dict]:
@@ -73,6 +76,8 @@ def _written(name: str, settings: dict) -> list[dict]:
             _block("Rows by source", facts.sources(settings)),
             _block("Rows by experiment", facts.pools(settings)),
         ]
+    if name == "weights" and (started := facts.warm_starts(settings)):
+        return [_block("Started from earlier weights", started)]
     if name == "provenance":
         return [
             _block("Versions", facts.provenance(settings)),

@@ -1,7 +1,7 @@
 """Numbers, captions and figures as pieces of HTML; text from data is escaped on the way.
 
-Tables are summed up by `tables.summary`, with the same words as the Markdown and LaTeX beside each CSV file. What has no
-summary stands as it is. Captions are the reStructuredText of Snakemake's own report.
+Tables are summed up by `tables.summary`, with the same words as the Markdown and LaTeX beside each CSV file. Captions are the
+reStructuredText of Snakemake's own report.
 """
 
 import base64
@@ -11,16 +11,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
 
-import pandas as pd
 from docutils.core import publish_parts
 from jinja2 import Environment
 from markupsafe import Markup, escape
 
+from scalebio.claims import page as claims
 from scalebio.errors import UserError
 from scalebio.tables import summary
 from scalebio.tables.readable import (
     MARKS,
-    MISSING,
     NAME,
     NAME_END,
     STRONG,
@@ -28,14 +27,12 @@ from scalebio.tables.readable import (
     Document,
     Grid,
     grid,
-    name,
-    strong,
 )
 
 # A region that scrolls by itself must be reachable by keyboard and have a name.
 SCROLL = '<div class="scroll" tabindex="0" role="region" aria-label="table">'
-# A cell of numbers: one, an interval, a share, or the dash where there is none.
-NUMBERS = re.compile(r"[-+–−…×%.,\d\s]*(e[-+]\d+)?")
+# A cell of numbers: one, an interval, a share, some of all, or the dash where there is none.
+NUMBERS = re.compile(r"[-+–−…×%<.,\d\s]*(e[-+]\d+|of [\d,]+)?")
 # Of docutils: nothing that reads files or passes HTML through, and a warning is an error.
 SAFE = {"raw_enabled": False, "file_insertion_enabled": False, "halt_level": 2, "warning_stream": False}
 # A cell of more characters must not be squeezed to the width of a word.
@@ -81,57 +78,21 @@ def table(header: list[str], rows: Iterable[list[str]]) -> Markup:
 
 
 def show_document(document: Document) -> Markup:
-    """A readable table as HTML; its title becomes an h3, headings of its sections h4."""
+    """A readable table as HTML; its title becomes an h3, headings of its sections h4, or the title of what is folded."""
     parts = [f"<h3>{inline(document.title)}</h3>\n<p>{inline(document.explanation)}</p>\n"]
-    parts += [f"<h4>{inline(heading)}</h4>\n{show(body)}" for heading, body in document.sections]
+    for heading, body in document.sections:
+        if body.folded:
+            parts.append(f"<details>\n<summary>{inline(heading)}</summary>\n{show(body)}</details>\n")
+        else:
+            parts.append(f"<h4>{inline(heading)}</h4>\n{show(body)}")
     return Markup("".join(parts))
 
 
 def table_file(kind: str, path: str | Path) -> Markup:
-    """A CSV file of the catalogue: summed up over seeds where a summary of that kind exists, else row by row."""
-    if hasattr(summary, kind):
-        return show_document(summary.render(kind, summary.read_back(kind, path)))
-    return plain(path)
-
-
-def plain(path: str | Path) -> Markup:
-    """Every row of a CSV file, without columns that are empty throughout; above it how often each verdict was given."""
-    try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not a readable CSV file ({error}). Delete it and run its rule again.") from error
-    counted = Markup()
-    if "verdict" in frame.columns and len(frame):
-        counts = frame["verdict"].replace("", "none").value_counts()
-        said = ", ".join(f"{count} × {literal(verdict)}" for verdict, count in counts.items())
-        counted = Markup("<p>") + inline(strong(said)) + Markup("</p>\n")
-    if {"low", "high"} <= set(frame.columns):
-        given = (frame["low"] != "") & (frame["high"] != "")
-        interval = (frame["low"].map(_cell) + " … " + frame["high"].map(_cell)).where(given, MISSING)
-        frame = frame.assign(low=interval).drop(columns="high").rename(columns={"low": "interval"})
-    columns = [column for column in frame.columns if (frame[column] != "").any()]
-    # The verdict beside what it is of.
-    columns.sort(key=lambda column: (column != frame.columns[0], column != "verdict"))
-    if frame.empty:
-        return Markup("<p>No rows.</p>")
-    rows = [
-        [value if column == "interval" else _cell(value, bold=column == "verdict") for column, value in row.items()]
-        for row in frame[columns].to_dict("records")
-    ]
-    return counted + table([column.replace("_", " ") for column in columns], rows)
-
-
-def _cell(value: str, bold: bool = False) -> str:
-    """A number with four digits, words as prose, and one word as a name."""
-    if value == "":
-        return MISSING
-    try:
-        return f"{float(value):.4g}"
-    except ValueError:
-        pass
-    if bold:
-        return strong(literal(value))
-    return literal(value) if " " in value else name(value)
+    """A CSV file of the catalogue, or the claims, with the words of the Markdown file beside it."""
+    if kind == "claims":
+        return show_document(claims.page(claims.read(path)))
+    return show_document(summary.render(kind, summary.read_back(kind, path)))
 
 
 def caption(path: str | Path, **params: object) -> Markup:

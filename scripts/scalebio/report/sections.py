@@ -13,7 +13,7 @@ class Section:
 
     `figures` and `more_figures` (folded): captions, `workflow/report/<caption>.rst`, of the figures, each shown for every
     experiment that has it. `tables` and `more_tables` (folded): names in the catalogue of tables. A section without any is
-    written by `facts`.
+    written by `facts`. Tables stand before figures unless `figures_first`.
     """
 
     name: str
@@ -23,6 +23,7 @@ class Section:
     more_figures: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()
     more_tables: tuple[str, ...] = ()
+    figures_first: bool = False
 
 
 SECTIONS = (
@@ -46,6 +47,7 @@ SECTIONS = (
         more_figures=("reweighting_curves",),
         tables=("weight_intervals",),
         more_tables=("weights", "transfer", "trajectories"),
+        figures_first=True,
     ),
     Section(
         "mixture",
@@ -69,7 +71,7 @@ SECTIONS = (
     Section(
         "claims",
         "Claims",
-        "Each claim of the paper, its value there and here, and the verdict; or why it was not run.",
+        "Each claim of the paper and how its tests ended; unfold a claim for the values there and here, or for why it was not run.",
         tables=("claims",),
     ),
     Section(

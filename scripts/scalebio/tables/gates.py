@@ -4,7 +4,8 @@ import pandas as pd
 
 from scalebio.errors import UserError
 from scalebio.files import read_json
-from scalebio.tables.readable import Document, document, grid, name
+from scalebio.gates import FAILED
+from scalebio.tables.readable import Document, document, grid, name, strong
 
 COLUMNS = ["gate", "experiment", "verdict", "fatal", "findings", "what"]
 
@@ -26,7 +27,7 @@ def table(verdicts: list[str], fatal: list[str]) -> pd.DataFrame:
 def readable(frame: pd.DataFrame) -> Document:
     """Every verdict."""
     rows = [
-        [name(row.gate), name(row.experiment), row.verdict, row.fatal, str(row.findings), name(row.what)]
+        [name(row.gate), name(row.experiment), _told(row.verdict), row.fatal, str(row.findings), name(row.what)]
         for row in frame.itertuples(index=False)
     ]
     text = (
@@ -36,3 +37,7 @@ def readable(frame: pd.DataFrame) -> Document:
     )
     header = ["gate", "experiment", "verdict", "fatal", "findings", "what"]
     return document("Gates", text, [("All gates", grid(header, rows, left=6))])
+
+
+def _told(verdict: str) -> str:
+    return strong(verdict) if verdict == FAILED else verdict

@@ -68,7 +68,7 @@ def table(frame: pd.DataFrame, experiments: dict[str, dict]) -> pd.DataFrame:
         total, resampled = facts["rows"], bool(facts.get("validation_bootstrap"))
         smallest, equal = compositions.smallest_share(total), np.full(len(sources), 1 / len(sources))
         test = compositions.differs(shares, equal, smallest, resampled)
-        change = compositions.sample_change(shares, equal, total)
+        change = compositions.sample_change(shares, equal, total, resampled)
         fixed = test.verdict == compositions.FIXED
         own = {
             "experiment": experiment,
@@ -121,7 +121,7 @@ def readable(frame: pd.DataFrame) -> Document:
             ]
             for row in part.itertuples()
         ]
-        sections.append((f"{name(experiment)}, source by source", grid(columns, rows, left=2)))
+        sections.append((f"{name(experiment)}, source by source", grid(columns, rows, left=2, folded=True)))
     text = (
         "Intervals: Student t on log odds, log(p / (1 − p)), over seeds, mapped back to shares; centre: the middle of the log odds. "
         "Shares under half a row of the mixture are raised to it first. Where seeds vary the validation rows, the spread over "

@@ -83,12 +83,15 @@ def as_latex(text: str) -> str:
 
 @dataclass(frozen=True)
 class Grid:
-    """Rows of marked text under a header; the first `left` columns are text, the others numbers. `note` stands before it."""
+    """Rows of marked text under a header; the first `left` columns are text, the others numbers. `note` stands before it;
+    `folded`: where a page can fold, it is shown on request only.
+    """
 
     header: list[str]
     rows: list[list[str]]
     note: str = ""
     left: int = 1
+    folded: bool = False
 
     def markdown(self) -> str:
         """A Markdown table."""
@@ -142,9 +145,9 @@ class Document:
         )
 
 
-def grid(header: list[str], rows: Iterable[list[str]], note: str = "", left: int = 1) -> Grid:
+def grid(header: list[str], rows: Iterable[list[str]], note: str = "", left: int = 1, folded: bool = False) -> Grid:
     """A `Grid` of these rows."""
-    return Grid(header, list(rows), note, left)
+    return Grid(header, list(rows), note, left, folded)
 
 
 def of_frame(frame: pd.DataFrame) -> Grid:

@@ -212,15 +212,26 @@ def transfer(frame: pd.DataFrame) -> Document:
         what = f"{name(row.experiment)}: {name(row.model)} → {name(row.for_model)}"
         agreement = [number(value, 3) for value in (row.spearman, row.kendall, row.total_variation, row.seed_variation)]
         regret = [number(row.regret, sign=True), span(row.low, row.high, sign=True), row.verdict or MISSING, str(row.n)]
-        rows.append([what, name(row.method), *agreement, str(row.seeds), *regret, row.cannot_say or MISSING])
+        rows.append(
+            [
+                what,
+                name(row.method),
+                *agreement,
+                str(row.seeds),
+                *regret,
+                row.changed or MISSING,
+                row.cannot_say or MISSING,
+            ]
+        )
     header = ["weights of → for", "method", "Spearman", "Kendall", "total variation", "between seeds", "seeds"]
-    header += ["regret", "95 % interval", "verdict", "pairs", "cannot say"]
+    header += ["regret", "95 % interval", "verdict", "pairs", "changed", "cannot say"]
     text = (
         "How much the weights that two models learned on the same sources and reference agree, and what is lost by training "
         "the second model on those of the first. Rank correlations and total variation (share of the mixture that would have "
         "to move) are of mean weights over seeds; between seeds: mean total variation of two seeds of one model, the larger "
         "of the two models' (with no more than that, models differ no more than seeds do). Regret: test loss "
-        f"({LOSS_UNIT}) with transferred weights minus that with the model's own, paired by seed; positive: transfer costs."
+        f"({LOSS_UNIT}) with transferred weights minus that with the model's own, paired by seed; positive: transfer costs. "
+        "Changed: chat template or tokenizer, where the second model reads rows by another than the first, and took its weights."
     )
     return document("Transfer of weights between models", text, [("All pairs", grid(header, rows, left=2))])
 

@@ -18,7 +18,8 @@ from scalebio import statistics
 from scalebio.tables.runs import Run
 
 COLUMNS = ["experiment", "model", "for_model", "method", "seeds", "spearman", "kendall", "total_variation"]
-COLUMNS += ["seed_variation", "regret", "low", "high", "n", "verdict", "cannot_say"]
+COLUMNS += ["seed_variation", "regret", "low", "high", "n", "verdict", "changed", "cannot_say"]
+READ_BY = ("template", "tokenizer")
 
 
 def ranks_agree(p: np.ndarray, q: np.ndarray) -> tuple[float, float]:
@@ -39,10 +40,14 @@ def table(weights: list[tuple[Run, dict]], metrics: list[tuple[Run, dict]], pair
 
     `pairs`: {"from": experiment that learned, "model": with which, "for_model": for which other, "methods": [...], "own":
     experiment in which that one learned its own, or None, "transferred": experiment in which it took these, or None}.
+    `changed`: what of chat template and tokenizer is another for the model that took them; empty where nothing, or none did.
     """
-    learned, losses = defaultdict(dict), defaultdict(dict)
+    learned, losses, changed = defaultdict(dict), defaultdict(dict), defaultdict(dict)
     for run, data in weights:
         learned[run.experiment, run.method][run.seed] = data["weights"]
+        told = data.get("transferred", {})
+        # A mapping, as an ordered set.
+        changed[run.experiment, run.method] |= {key: 1 for key in READ_BY if told.get(f"{key}_changed")}
     for run, data in metrics:
         losses[run.experiment, run.method][run.seed] = float(data["test_loss"])
     rows = [
@@ -50,6 +55,7 @@ def table(weights: list[tuple[Run, dict]], metrics: list[tuple[Run, dict]], pair
             "experiment": pair["from"],
             **{key: pair[key] for key in ("model", "for_model")},
             "method": method,
+            "changed": ", ".join(changed.get((pair["transferred"], method), {})),
             **_compared(learned[pair["from"], method], learned.get((pair["own"], method), {}), pair["for_model"]),
             **_regret(losses.get((pair["transferred"], method), {}), losses.get((pair["own"], method), {})),
         }
