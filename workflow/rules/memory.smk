@@ -57,7 +57,8 @@ rule memory_check_table:
 rule memory_check:
     """Is the predicted peak memory right? Predicted against measured, as a figure (not part of a study)."""
     input:
-        code=code("draw_figure.py") + ["scripts/scalebio/figures/memory_check.py", "scripts/scalebio/figures/house.mplstyle"],
+        code=code("draw_figure.py")
+        + ["scripts/scalebio/figures/memory_check.py", "scripts/scalebio/figures/house.mplstyle"],
         table=rules.memory_check_table.output[0],
     output:
         png="results/memory/check.png",
