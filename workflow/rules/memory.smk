@@ -75,7 +75,7 @@ rule memory_check:
         runtime=runtime(0.25),
     params:
         launch=launcher,
-        settings=as_json(),
+        settings=as_json(study="memory check"),
     shell:
         "{params.launch:q} {input.code[0]} memory_check --table {input.table:q} --settings {params.settings:q} "
         "--pdf {output.pdf:q} --png {output.png:q} 2>&1 | tee -i {log:q}"

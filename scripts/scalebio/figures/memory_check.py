@@ -8,7 +8,7 @@ from scalebio.figures import house
 
 COLUMNS = ["run", "model", "job", "trains", "processes", "predicted_mb", "measured_mb", "predicted_above_mb"]
 COLUMNS += ["measured_above_mb"]
-TEXT = ("model",)
+TEXT = ("run", "model", "job", "trains", "sharing")
 COLOURS = dict(zip(("full", "LISA", "LoRA"), house.PALETTE, strict=False))
 SHAPES = {"reweighting": "o", "fine-tuning": "^"}
 BAND = 0.15
