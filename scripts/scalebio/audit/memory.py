@@ -1,0 +1,137 @@
+"""Whether a job fits: its predicted peak in each process against the card, or against the main memory that it asks for.
+
+Training is predicted by `predicted_memory`; what is held to answer questions is counted here: the parameters in float32, and the keys
+and values of a batch of conversations.
+"""
+
+from dataclasses import dataclass, replace
+
+from transformers import PretrainedConfig
+
+from scalebio import memory_by_mode
+from scalebio.audit.work import Work
+from scalebio.config import Hardware, Lisa, Lora, Model
+from scalebio.known_shapes import KNOWN
+from scalebio.predicted_memory import Peak, peak
+
+FITS, TIGHT, TOO_LARGE, UNKNOWN = "fits", "tight", "does not fit", "not known"
+GB, FLOAT32 = 1e9, 4
+# Above this share of what there is a job may still fail: allocators leave gaps, and communication wants buffers (ours).
+TIGHT_SHARE = 0.9
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What one process is predicted to hold against what it has, in bytes; `change`: what to do about it, if anything."""
+
+    verdict: str
+    peak: Peak | None = None
+    limit: float | None = None
+    limited_by: str = ""
+    change: str = ""
+
+
+def known_shape(model: Model, folder: str | None) -> PretrainedConfig | None:
+    """The shape of a model; None where neither the study, `known_shapes` nor a fetched model in `folder` says it."""
+    if model.scratch or (model.hub and model.hub.id in KNOWN) or folder or model.path:
+        return memory_by_mode.shape(model, folder or model.path)
+    return None
+
+
+def parameters(config: PretrainedConfig) -> int:
+    """How many numbers a model of this shape is."""
+    return memory_by_mode.parameters(config)
+
+
+def training(
+    model: Model, config: PretrainedConfig, trains: dict[str, Lisa | Lora | None], work: Work, hardware: Hardware
+) -> Peak:
+    """What a process of a training job holds at most; `trains` is as `Model.what_trains` gives it."""
+    held = peak(
+        config,
+        lisa=trains["lisa"],
+        lora=trains["lora"],
+        models=work.models,
+        micro_batch=hardware.micro_batch,
+        max_length=model.max_length,
+        processes=hardware.nodes * hardware.processes,
+        shard=hardware.shard,
+        offload=hardware.offload,
+        recompute=hardware.recompute,
+        device="cuda" if hardware.gpus else "cpu",
+    )
+    return replace(held, gradients=held.gradients * (1 + work.gradients))
+
+
+def answering(model: Model, config: PretrainedConfig, work: Work, length: int, hardware: Hardware) -> Peak:
+    """What the one process holds that computes test losses and generates answers, in float32 (`base_models.load`).
+
+    Keys and values of `work.batch` conversations of `length` tokens; activations are left out, which are small without gradients.
+    """
+    held = peak(
+        config,
+        lisa=Lisa(layers=1, interval=1, embeddings=False),
+        lora=None,
+        models=1,
+        micro_batch=1,
+        max_length=1,
+        device="cuda" if hardware.gpus else "cpu",
+    )
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    kept = 2 * config.num_hidden_layers * heads * width * length * work.batch * FLOAT32 if work.generated else 0
+    logits = (work.batch if work.generated else length) * config.vocab_size * FLOAT32
+    return Peak(held.parameters, 0, 0, kept, logits, held.base)
+
+
+def judged(held: Peak | None, hardware: Hardware, scratch: bool, why_unknown: str = "") -> Fit:
+    """The verdict on a peak: against the card's memory on GPUs, else against the main memory that each process has."""
+    if held is None:
+        return Fit(UNKNOWN, change=why_unknown)
+    if hardware.gpus:
+        if not (card := hardware.one_gpu):
+            return Fit(UNKNOWN, held, change="say which card it is: `hardware.card`, or `hardware.gpu_memory_gb`")
+        limit, by = card.memory_gb * GB, f"one {hardware.card or 'GPU'} of {card.memory_gb:g} GB"
+    else:
+        asked = hardware.memory_gb or (2 if scratch else 8)
+        limit, by = asked * GB / hardware.processes, f"{asked:g} GB of main memory asked for"
+    share = held.total / limit
+    verdict = FITS if share <= TIGHT_SHARE else TIGHT if share <= 1 else TOO_LARGE
+    return Fit(verdict, held, limit, by)
+
+
+def halved(held: Peak) -> Peak:
+    """The same with two bytes a number instead of four, as vLLM holds a model."""
+    return Peak(held.parameters // 2, 0, 0, held.activations // 2, held.logits // 2, held.base)
+
+
+def advised(fit: Fit, what: str) -> Fit:
+    """The same verdict with what to change."""
+    return replace(fit, change=what or fit.change)
+
+
+def change(fit: Fit, trains: dict[str, Lisa | Lora | None], hardware: Hardware, trained: bool, asks: bool) -> str:
+    """What to change where a job does not fit or hardly does; empty where it fits. `asks`: it asks questions, so vLLM may do it."""
+    if fit.verdict not in (TIGHT, TOO_LARGE):
+        return ""
+    held, needed = fit.peak, f"{fit.peak.total / TIGHT_SHARE / GB:,.0f} GB"
+    if not hardware.gpus:
+        return f"raise `hardware.memory_gb` to {held.total * hardware.processes / TIGHT_SHARE / GB:,.1f} or more"
+    if not trained:
+        other = "set `engine: vllm` (two bytes a parameter), or " if asks else ""
+        return f"one process on one GPU holds all of it: {other}take a card of {needed} or more"
+    ways = []
+    if not hardware.shard:
+        ways.append("`shard: true` on several GPUs")
+    elif not hardware.offload and held.parameters + held.states > held.activations + held.logits:
+        ways.append("`offload: true`")
+    if not hardware.recompute and held.activations > held.parameters:
+        ways.append("`recompute: true`")
+    if hardware.micro_batch != 1 and held.activations + held.logits > held.parameters:
+        ways.append("`micro_batch: 1`")
+    if trains["lisa"] is None and trains["lora"] is None:
+        ways.append("`lisa` or `lora` in the model")
+    elif trains["lisa"] and trains["lisa"].embeddings:
+        ways.append("`lisa.embeddings: false`")
+    ways.append(f"more GPUs, or cards of {needed}" if hardware.shard else f"a card of {needed}")
+    return "try " + ", ".join(ways)
