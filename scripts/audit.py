@@ -1,6 +1,6 @@
 """Audit a study before a GPU-hour is spent: what would run and why, whether it fits, what it costs, and what would fail.
 
-    python scripts/audit.py [--configfile config/STUDY.yaml ...] [--explain FILE]
+    python scripts/audit.py [--configfile config/STUDY.yaml ...] [--explain FILE | --document FILE]
 
 Writes results/STUDY/audit.{md,json,html} and prints the verdict with what would fail. Exit status: 0 if nothing stands in the way, 1
 if anything would fail, 2 if results are there that would be made again; with --explain 2 if that file is stale, else 0. What is
@@ -13,12 +13,19 @@ import sys
 from scalebio.cli import parser, run
 from scalebio.errors import UserError
 
+FRESH = "As a fresh clone has it, on a machine with neither HF_TOKEN nor JUDGE_API_KEY; written by `make audits`."
+
 
 def main() -> None:
     """Plan, estimate, check, write; or explain one file."""
     options = parser(__doc__)
     options.allow_abbrev = False
     options.add_argument("--explain", metavar="FILE", help="say why this result is stale, and write nothing")
+    options.add_argument(
+        "--document",
+        metavar="FILE",
+        help="write this Markdown file alone, as a fresh clone without token or key would have it",
+    )
     options.add_argument(
         "--exit-zero",
         action="store_true",
@@ -39,13 +46,17 @@ def audit(arguments, others: list[str]) -> int:
     from scalebio.audit import auditing, page, plan
     from scalebio.audit.estimates import here
     from scalebio.audit.explain import explain
+    from scalebio.files import write_text
 
     with auditing.as_study_file(arguments.settings.get("config")) as study:
-        jobs, config = plan.collect([*others, *study])
+        jobs, config = plan.collect([*others, *study], fresh=bool(arguments.document))
     if arguments.explain:
         text, stale = explain(arguments.explain, jobs)
         print(text)
         return 2 if stale else 0
+    if arguments.document:
+        write_text(arguments.document, page.markdown(auditing.make(jobs, config, None), FRESH))
+        return 0
     made = auditing.make(jobs, config, here())
     paths = auditing.write(made)
     print(page.terminal(made, paths))

@@ -12,6 +12,7 @@ rule audit:
     log:
         f"{LOGS}/audit.log",
     localrule: True
+    # Declared as for every rule; it runs in Snakemake's own environment, because it plans with Snakemake.
     conda:
         "../../envs/train.yaml"
     threads: 1
@@ -19,12 +20,12 @@ rule audit:
         mem_mb=memory(4),
         runtime=runtime(0.25),
     params:
-        launch=launcher,
+        python=sys.executable,
         settings=json.dumps({"config": config}, ensure_ascii=False),
         snakefile=workflow.main_snakefile,
         deployment=f"--sdm {' '.join(DEPLOYMENT)}" if DEPLOYMENT else "",
     shell:
-        "{params.launch:q} {input.code[0]} --exit-zero --settings {params.settings:q} --snakefile {params.snakefile:q} "
+        "{params.python:q} {input.code[0]} --exit-zero --settings {params.settings:q} --snakefile {params.snakefile:q} "
         "{params.deployment} 2>&1 | tee -i {log:q}"
 
 

@@ -16,24 +16,31 @@ FETCHING = {"fetch_source": "sources.{source}", "fetch_hub_source": "sources.{so
 FETCHING |= {"fetch_math": "evaluations.math.benchmarks.{benchmark}"}
 
 
-def make(jobs: list[Planned], config: dict, machine: Machine) -> dict:
-    """The audit (`record.document`) of planned jobs under this configuration, on this machine. Raises UserError as `load_study`."""
+def make(jobs: list[Planned], config: dict, machine: Machine | None) -> dict:
+    """The audit (`record.document`) of planned jobs under this configuration, on this machine; None: as if nothing were here.
+
+    Raises UserError as `load_study`.
+    """
     study = load_study(config)
-    results = sources.results_of(study)
+    # A folder that is never there.
+    results = Path("results") / study.study if machine else Path("results") / study.study / "nothing"
+    machine = machine or Machine()
     known = sources.supplies(study, results)
     estimates = Estimator(study, jobs, results, machine).all()
     needed = [job for job in jobs if job.needed]
-    asked = judging.judging(study, [job.wildcards["experiment"] for job in needed if job.rule == "mtbench_judgments"])
+    judged = {job.wildcards["experiment"] for job in needed if job.rule == "mtbench_judgments"}
+    asked = judging.judging(study, [name for name in study.run if name in judged])
     to_fetch = {FETCHING[job.rule].format(**job.wildcards) for job in needed if job.rule in FETCHING}
     found = [
         *checks.fitting(estimates),
+        *checks.main_memory(estimates),
         *sources.access(study, to_fetch, machine.token),
         *checks.judge(study, asked, machine),
         *sources.too_small(study, known),
         *sources.leakage(study, results),
         *checks.templates(study, results),
         *sources.licences(study),
-        *checks.time_limits(study, estimates),
+        *checks.time_limits(estimates),
     ]
     return record.document(study, estimates, found, asked, known)
 

@@ -12,7 +12,7 @@ from scalebio.config import Study
 from scalebio.files import read_json
 from scalebio.mtbench.endpoints import KEY_VARIABLE
 
-GB, MINUTE = 1e9, 60
+GB, MB, MINUTE = 1e9, 1e6, 60
 GRAVITY_OF = {memory.TOO_LARGE: FAILS, memory.TIGHT: WARNS, memory.UNKNOWN: WARNS}
 LOCAL = re.compile(r"^https?://(localhost|127\.|\[::1\]|0\.0\.0\.0)")
 
@@ -25,11 +25,28 @@ def fitting(estimates: list[Estimate]) -> Iterator[Finding]:
             continue
         what = f"{estimate.kind} with `{estimate.model}`: {fit.verdict}"
         if fit.peak and fit.limit:
-            what += f", {fit.peak.total / GB:,.1f} GB predicted for {fit.limited_by}"
+            what += f", {fit.peak.total / GB:,.1f} GB predicted against the {fit.limited_by}"
         yield Finding(GRAVITY_OF[fit.verdict], "memory", f"models.{estimate.model}.hardware", what, fit.change)
 
 
-def time_limits(study: Study, estimates: list[Estimate]) -> Iterator[Finding]:
+def main_memory(estimates: list[Estimate]) -> Iterator[Finding]:
+    """Jobs on GPUs that take more main memory than they ask for."""
+    for estimate in estimates:
+        job, wanted = estimate.job, estimate.main_memory
+        if not job.needed or wanted is None or not job.memory_mb or wanted <= memory.TIGHT_SHARE * job.memory_mb * MB:
+            continue
+        over = wanted > job.memory_mb * MB
+        what = f"{estimate.kind} with `{estimate.model}`: some {wanted / GB:,.0f} GB of main memory predicted"
+        yield Finding(
+            FAILS if over else WARNS,
+            "main memory",
+            f"models.{estimate.model}.hardware.memory_gb",
+            f"{what}, {job.memory_mb / 1000:,.0f} GB asked for",
+            f"raise it to {wanted / memory.TIGHT_SHARE / GB:,.0f}",
+        )
+
+
+def time_limits(estimates: list[Estimate]) -> Iterator[Finding]:
     """Training jobs that would go on for longer than they may; they stop with a checkpoint, and the next attempt goes on."""
     for estimate in estimates:
         job, seconds = estimate.job, estimate.time.seconds
@@ -88,12 +105,13 @@ def templates(study: Study, results: Path) -> Iterator[Finding]:
                 continue
             ours, theirs = study.models[here], study.models[there]
             what = f"weights learned with `{there}` ({_template(theirs)}) are used for `{here}` ({_template(ours)})"
-            if _template(ours) != _template(theirs):
+            own = not (ours.scratch or ours.chat_template) and _template(ours) == _template(theirs)
+            if own or _template(ours) != _template(theirs):
                 yield Finding(
                     WARNS,
                     "template",
                     f"experiments.{name}.{key}",
-                    f"{what}: rows are read in another way than while the weights were learned",
+                    f"{what}: rows {'may be' if own else 'are'} read in another way than while the weights were learned",
                     "give both models one `chat_template`; the table `transfer` says what differs",
                 )
             else:

@@ -29,6 +29,8 @@ STAGES = {
     "report": ("report",),
 }
 OTHER = "other targets"
+# Whole copies of a model that are in main memory at once: after fine-tuning it is gathered, and put together to be saved.
+WHOLE = {"finetune": 2}
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,10 @@ def here() -> Machine:
 
 @dataclass(frozen=True)
 class Estimate:
-    """One job and what it takes; `disk` and `checkpoints` in bytes (None: not known), `download` from … to in bytes."""
+    """One job and what it takes: memory, disk, checkpoints in bytes (None: not known), `download` from … to in bytes.
+
+    `main_memory`: of a node, for jobs on GPUs; jobs without have it in `fit`.
+    """
 
     job: Planned
     stage: str
@@ -62,6 +67,7 @@ class Estimate:
     checkpoints: float = 0.0
     download: tuple[float, float] | None = None
     revision: str | None = None
+    main_memory: float | None = None
 
     @property
     def hours(self) -> float | None:
@@ -173,6 +179,9 @@ class Estimator:
             disk.checkpoints(count, done.models, states) if whole else 0.0,
             None,
             sources.revision(None if self.study.offline_data else model.hub),
+            memory.main_memory(count, states, done.models, WHOLE.get(job.rule, 1), hardware)
+            if job.gpus and count
+            else None,
         )
 
     def _work(self, job: Planned, experiment: Experiment) -> Work:
@@ -204,7 +213,7 @@ class Estimator:
         if trained:
             held = memory.training(model, config, trains, done, hardware)
         else:
-            held = memory.answering(model, config, done, self._length(job, model), hardware)
+            held = memory.answering(config, done, self._length(job, model), hardware)
             if self._by_vllm(job, hardware):
                 held = memory.halved(held)
         fit = memory.judged(held, hardware, bool(model.scratch))

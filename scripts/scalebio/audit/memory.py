@@ -12,7 +12,7 @@ from scalebio import memory_by_mode
 from scalebio.audit.work import Work
 from scalebio.config import Hardware, Lisa, Lora, Model
 from scalebio.known_shapes import KNOWN
-from scalebio.predicted_memory import Peak, peak
+from scalebio.predicted_memory import CPU_BASE, CUDA_BASE, Peak, peak
 
 FITS, TIGHT, TOO_LARGE, UNKNOWN = "fits", "tight", "does not fit", "not known"
 GB, FLOAT32 = 1e9, 4
@@ -63,25 +63,27 @@ def training(
     return replace(held, gradients=held.gradients * (1 + work.gradients))
 
 
-def answering(model: Model, config: PretrainedConfig, work: Work, length: int, hardware: Hardware) -> Peak:
+def answering(config: PretrainedConfig, work: Work, length: int, hardware: Hardware) -> Peak:
     """What the one process holds that computes test losses and generates answers, in float32 (`base_models.load`).
 
     Keys and values of `work.batch` conversations of `length` tokens; activations are left out, which are small without gradients.
     """
-    held = peak(
-        config,
-        lisa=Lisa(layers=1, interval=1, embeddings=False),
-        lora=None,
-        models=1,
-        micro_batch=1,
-        max_length=1,
-        device="cuda" if hardware.gpus else "cpu",
-    )
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     kept = 2 * config.num_hidden_layers * heads * width * length * work.batch * FLOAT32 if work.generated else 0
     logits = (work.batch if work.generated else length) * config.vocab_size * FLOAT32
-    return Peak(held.parameters, 0, 0, kept, logits, held.base)
+    base = CUDA_BASE if hardware.gpus else CPU_BASE
+    return Peak(parameters(config) * FLOAT32, 0, 0, kept, logits, base)
+
+
+def main_memory(parameters: int, states: int, models: int, whole: int, hardware: Hardware) -> float:
+    """Bytes of main memory that a job on GPUs takes on a node: `whole` copies of the model at once while it is read or put together.
+
+    Where the model is split, the first process alone holds it whole; what `offload` keeps there comes on top, split over the nodes.
+    """
+    readers = 1 if hardware.shard else hardware.processes
+    rests = models * (parameters * FLOAT32 + states) / hardware.nodes if hardware.offload else 0
+    return parameters * FLOAT32 * whole * readers + rests + CPU_BASE * hardware.processes
 
 
 def judged(held: Peak | None, hardware: Hardware, scratch: bool, why_unknown: str = "") -> Fit:
@@ -91,10 +93,10 @@ def judged(held: Peak | None, hardware: Hardware, scratch: bool, why_unknown: st
     if hardware.gpus:
         if not (card := hardware.one_gpu):
             return Fit(UNKNOWN, held, change="say which card it is: `hardware.card`, or `hardware.gpu_memory_gb`")
-        limit, by = card.memory_gb * GB, f"one {hardware.card or 'GPU'} of {card.memory_gb:g} GB"
+        limit, by = card.memory_gb * GB, f"{card.memory_gb:g} GB of {hardware.card or 'the card'}"
     else:
         asked = hardware.memory_gb or (2 if scratch else 8)
-        limit, by = asked * GB / hardware.processes, f"{asked:g} GB of main memory asked for"
+        limit, by = asked * GB / hardware.processes, f"{asked:g} GB of main memory"
     share = held.total / limit
     verdict = FITS if share <= TIGHT_SHARE else TIGHT if share <= 1 else TOO_LARGE
     return Fit(verdict, held, limit, by)
@@ -119,6 +121,8 @@ def change(fit: Fit, trains: dict[str, Lisa | Lora | None], hardware: Hardware, 
         return f"raise `hardware.memory_gb` to {held.total * hardware.processes / TIGHT_SHARE / GB:,.1f} or more"
     if not trained:
         other = "set `engine: vllm` (two bytes a parameter), or " if asks else ""
+        if held.total - held.activations < TIGHT_SHARE * fit.limit and held.activations > held.logits:
+            other = f"lower the evaluation's `batch`, {other}"
         return f"one process on one GPU holds all of it: {other}take a card of {needed} or more"
     ways = []
     if not hardware.shard:

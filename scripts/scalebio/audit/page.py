@@ -7,6 +7,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from scalebio.audit import checks, disk, memory, times
+from scalebio.audit.estimates import OTHER, STAGES
 from scalebio.report import page as report_page
 from scalebio.report import rendering
 from scalebio.tables.readable import MARKS, MISSING, Document, Grid, document, grid, name, number, strong
@@ -15,6 +16,7 @@ from scalebio.tables.readable import MARKS, MISSING, Document, Grid, document, g
 ALONE = 3
 # So many names in one cell.
 NAMED = 6
+ORDER = [*STAGES, OTHER]
 COUNTED = {"follows": "after another job", "not there": "not made yet"}
 ASSUMPTIONS = [
     ("jobs and reasons", "a dry run of Snakemake itself"),
@@ -56,8 +58,8 @@ ASSUMPTIONS = [
 ]
 
 
-def readable(audit: dict) -> Document:
-    """The whole audit in tables, the verdict first."""
+def readable(audit: dict, note: str = "") -> Document:
+    """The whole audit in tables, the verdict first; `note` stands behind it."""
     sections = [("Findings", _findings(audit)), ("In all", _totals(audit)), ("What would run", _stages(audit))]
     if audit["stale"]:
         sections.append(("Stale results, by what changed", _stale(audit)))
@@ -67,12 +69,12 @@ def readable(audit: dict) -> Document:
     sections.append(
         ("Where numbers come from", grid(["number", "from"], [[one, _names(two)] for one, two in ASSUMPTIONS], left=2))
     )
-    return document(f"Audit of study {audit['study']}", _summary(audit), sections)
+    return document(f"Audit of study {audit['study']}", " ".join(filter(None, [_summary(audit), note])), sections)
 
 
-def markdown(audit: dict) -> str:
+def markdown(audit: dict, note: str = "") -> str:
     """The audit as Markdown."""
-    return readable(audit).markdown()
+    return readable(audit, note).markdown()
 
 
 def terminal(audit: dict, paths: list[Path]) -> str:
@@ -131,8 +133,8 @@ def _findings(audit: dict) -> Grid:
             keys = [one["key"] for one in members] if several else [finding["key"]]
             what = _names(finding["what"]) + (f" ({len(members) - 1} more likewise)" if several else "")
             grave = strong(gravity) if gravity == checks.FAILS else gravity
-            rows.append([grave, kind, _list(keys), what, _names(do) or MISSING])
-    header = ["", "about", "where", "what", "what to do"]
+            rows.append([grave, kind, what, _names(do) or MISSING, _list(keys)])
+    header = ["", "about", "what", "what to do", "where"]
     return grid(header, rows, "" if rows else "Nothing was found.", left=5)
 
 
@@ -166,12 +168,12 @@ def _totals(audit: dict) -> Grid:
         row("checkpoints of the largest job while it runs, GB", f"{totals['checkpoint_gb']:,.2f}"),
         row("models to download, GB", f"{low:,.1f} … {high:,.1f}", of("download_gb", "models and data sets")),
     ]
-    return grid(["what", "in all", "not counted, because not known"], rows)
+    return grid(["what", "in all", "not known of"], rows)
 
 
 def _stages(audit: dict) -> Grid:
     stages: dict[str, list[dict]] = {}
-    for job in audit["jobs"]:
+    for job in sorted(audit["jobs"], key=lambda job: ORDER.index(job["stage"])):
         stages.setdefault(job["stage"], []).append(job)
     rows = []
     for stage, jobs in stages.items():
@@ -198,10 +200,17 @@ def _stale(audit: dict) -> Grid:
 def _models(audit: dict) -> Grid:
     groups: dict[tuple, list[dict]] = {}
     for job in audit["jobs"]:
-        if job["model"] and job["state"] != "done" and job["kind"] != "fetch_model":
+        if job["verdict"] and job["state"] != "done":
             groups.setdefault((job["model"], job["kind"], job["gpus"]), []).append(job)
+    models = list(dict.fromkeys(model for model, _, _ in groups))
+
+    def place(job: dict) -> int:
+        return ORDER.index(job["stage"])
+
     rows = []
-    for (model, kind, gpus), jobs in sorted(groups.items(), key=lambda item: item[0][:1]):
+    for (model, kind, gpus), jobs in sorted(
+        groups.items(), key=lambda item: (models.index(item[0][0]), place(item[1][0]))
+    ):
         first = jobs[0]
         hours = [job["hours"] for job in jobs if job["hours"] is not None]
         span = MISSING if not hours else _hours(max(hours))

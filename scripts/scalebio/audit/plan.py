@@ -9,8 +9,8 @@ import contextlib
 import json
 import os
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from snakemake import cli
@@ -20,7 +20,7 @@ from scalebio.errors import UserError
 
 DONE, MISSING, STALE, UNFINISHED = "done", "missing", "stale", "unfinished"
 # Kinds of reasons. FOLLOWS: only because another job runs first.
-FOLLOWS, NOT_THERE = "follows", "not there"
+FOLLOWS, NOT_THERE, CODE, INPUT = "follows", "not there", "code", "input"
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,11 @@ def _instead_of_running(record) -> Iterator[None]:
         Workflow.execute = before
 
 
-def collect(arguments: list[str]) -> tuple[list[Planned], dict]:
+def collect(arguments: list[str], fresh: bool = False) -> tuple[list[Planned], dict]:
     """Every job of the targets in `arguments` (a command line of Snakemake without its first word), and the study's configuration.
 
-    Jobs stand in the order of the work, without the targets that make nothing. Raises UserError where Snakemake refuses; it has
-    said why on standard error.
+    Jobs stand in the order of the work, without the targets that make nothing. `fresh`: as if there were no results. Raises
+    UserError where Snakemake refuses; it has said why on standard error.
     """
     found: list[tuple[list[Planned], dict]] = []
 
@@ -90,7 +90,8 @@ def collect(arguments: list[str]) -> tuple[list[Planned], dict]:
         workflow._prepare_dag(forceall=False, ignore_incomplete=True, lock_warn_only=True, nolock=True)
         workflow._build_dag()
         workflow.async_run(workflow.dag.postprocess())
-        found.append((_jobs(workflow), dict(workflow.config)))
+        jobs = _jobs(workflow)
+        found.append((list(map(_unmade, jobs)) if fresh else jobs, dict(workflow.config)))
 
     # Resources are to be those of the study, whatever this machine has.
     given = [*arguments, "--nolock", "--cores", "100000", "--quiet", "host", "progress", "rules", "reason"]
@@ -137,6 +138,11 @@ def _planned(workflow: Workflow, job) -> Planned:
     )
 
 
+def _unmade(job: Planned) -> Planned:
+    files = tuple(sorted(job.outputs))
+    return replace(job, state=MISSING, reasons=[Reason(NOT_THERE, f"not made yet: {_few(files)}", files)])
+
+
 def _reasons(workflow: Workflow, job, reason) -> list[Reason]:
     """Snakemake's own reasons, with what changed where its records say it."""
     found = []
@@ -150,7 +156,7 @@ def _reasons(workflow: Workflow, job, reason) -> list[Reason]:
         data = [file for file in changed if file not in code]
         found += [
             Reason(kind, f"{kind} changed: {_few(files)}", tuple(files))
-            for kind, files in (("code", code), ("input", data))
+            for kind, files in ((CODE, code), (INPUT, data))
             if files
         ]
     if reason.params_changed:
@@ -171,7 +177,7 @@ def _reasons(workflow: Workflow, job, reason) -> list[Reason]:
     return found
 
 
-def _few(texts: list[str], most: int = 3) -> str:
+def _few(texts: Sequence[str], most: int = 3) -> str:
     return ", ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")
 
 

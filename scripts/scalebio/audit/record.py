@@ -59,6 +59,7 @@ def _job(estimate: Estimate) -> dict:
         "nodes": job.nodes,
         "cores": job.threads,
         "main_memory_gb": _rounded(job.memory_mb and job.memory_mb / 1000),
+        "main_memory_needed_gb": _rounded(estimate.main_memory and estimate.main_memory / GB),
         "peak_memory_gb": _rounded(held and held.total / GB),
         "memory_parts_gb": {part: _rounded(getattr(held, part) / GB) for part in parts} if held else None,
         "limit_gb": _rounded(fit.limit / GB if fit and fit.limit else None),

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from scalebio.audit.findings import FAILS, NOTES, WARNS, Finding
 from scalebio.config import Experiment, Source, Study
-from scalebio.errors import UserError
 from scalebio.files import read_json
 from scalebio.origins import Hub
 
@@ -292,11 +291,3 @@ def _reference(study: Study, name: str, known: dict[str, Supply]) -> Iterator[Fi
 def rows_known(known: dict[str, Supply]) -> dict[str, int | None]:
     """Rows by source."""
     return {name: one.rows for name, one in known.items()}
-
-
-def results_of(study: Study) -> Path:
-    """Where the results of a study lie, as seen from the working directory. Raises UserError if that is no folder."""
-    path = Path("results") / study.study
-    if path.exists() and not path.is_dir():
-        raise UserError(f"{path} is a file; results of the study would lie there. Move it away.")
-    return path
