@@ -42,15 +42,31 @@ def _chains(job: Planned, by_output: dict[str, Planned]) -> list[list[Planned]]:
             continue
         if len(chain) == LINKS:
             continue
-        for reason in chain[-1].reasons:
-            for file in reason.files if reason.kind == FOLLOWS else ():
-                before = by_output.get(file)
-                if before and before.name not in seen:
-                    seen.add(before.name)
-                    waiting.append([*chain, before])
+        for before in _before(chain[-1], by_output):
+            if before.name not in seen:
+                seen.add(before.name)
+                waiting.append([*chain, before])
     return chains
 
 
 def causes(jobs: list[Planned]) -> list[Planned]:
-    """Stale jobs that have a reason of their own, apart from those that only follow."""
-    return [job for job in jobs if job.state == STALE and own_reasons(job)]
+    """Jobs with a reason of their own from which all stale results follow, be it that a file before them is not there any more."""
+    by_output = {output: job for job in jobs for output in job.outputs}
+    waiting = [job for job in jobs if job.state == STALE]
+    seen, found = {job.name for job in waiting}, []
+    while waiting:
+        job = waiting.pop(0)
+        if own_reasons(job):
+            found.append(job)
+            continue
+        for before in _before(job, by_output):
+            if before.name not in seen:
+                seen.add(before.name)
+                waiting.append(before)
+    return found
+
+
+def _before(job: Planned, by_output: dict[str, Planned]) -> list[Planned]:
+    """The jobs that a job would run after."""
+    files = [file for reason in job.reasons if reason.kind == FOLLOWS for file in reason.files]
+    return list({by_output[file].name: by_output[file] for file in files if file in by_output}.values())

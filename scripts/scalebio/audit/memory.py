@@ -11,6 +11,7 @@ from transformers import PretrainedConfig
 from scalebio import memory_by_mode
 from scalebio.audit.work import Work
 from scalebio.config import Hardware, Lisa, Lora, Model
+from scalebio.confirmation import WHOLE_GRADIENTS
 from scalebio.known_shapes import KNOWN
 from scalebio.predicted_memory import CPU_BASE, CUDA_BASE, Peak, peak
 
@@ -47,20 +48,30 @@ def training(
     model: Model, config: PretrainedConfig, trains: dict[str, Lisa | Lora | None], work: Work, hardware: Hardware
 ) -> Peak:
     """What a process of a training job holds at most; `trains` is as `Model.what_trains` gives it."""
-    held = peak(
-        config,
-        lisa=trains["lisa"],
-        lora=trains["lora"],
-        models=work.models,
-        micro_batch=hardware.micro_batch,
-        max_length=model.max_length,
-        processes=hardware.nodes * hardware.processes,
-        shard=hardware.shard,
-        offload=hardware.offload,
-        recompute=hardware.recompute,
-        device="cuda" if hardware.gpus else "cpu",
-    )
-    return replace(held, gradients=held.gradients * (1 + work.gradients))
+
+    def held(models: int, gradients: int, lisa: Lisa | None, lora: Lora | None) -> Peak:
+        found = peak(
+            config,
+            lisa=lisa,
+            lora=lora,
+            models=models,
+            micro_batch=hardware.micro_batch,
+            max_length=model.max_length,
+            processes=hardware.nodes * hardware.processes,
+            shard=hardware.shard,
+            offload=hardware.offload,
+            recompute=hardware.recompute,
+            device="cuda" if hardware.gpus else "cpu",
+        )
+        return replace(found, gradients=found.gradients * (1 + gradients))
+
+    found = held(work.models, work.gradients, **trains)
+    if not work.check_gradients:
+        return found
+    # The check follows the loop, with one model, and of all parameters where their gradients fit (`confirmation.confirm_run`).
+    whole = work.check_gradients * FLOAT32 * parameters(config) <= WHOLE_GRADIENTS
+    check = held(1, work.check_gradients - 1, **({"lisa": None, "lora": None} if whole else trains))
+    return max(found, check, key=lambda one: one.total)
 
 
 def answering(config: PretrainedConfig, work: Work, length: int, hardware: Hardware) -> Peak:

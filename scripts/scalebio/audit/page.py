@@ -227,7 +227,7 @@ def _models(audit: dict) -> Grid:
     header = [
         "model",
         "job",
-        "against",
+        "has",
         "verdict",
         "time is",
         "jobs",
@@ -236,7 +236,7 @@ def _models(audit: dict) -> Grid:
         "of it weights",
         "gradients and states",
     ]
-    return grid([*header, "activations and logits", "hours each, at most"], rows, left=5)
+    return grid([*header, "activations, logits, runtime", "hours each, at most"], rows, left=5)
 
 
 def _of(job: dict) -> str:
@@ -246,7 +246,7 @@ def _of(job: dict) -> str:
 def _parts(job: dict) -> list[str]:
     if not (parts := job["memory_parts_gb"]):
         return [MISSING] * 3
-    sums = (("parameters",), ("gradients", "states"), ("activations", "logits"))
+    sums = (("parameters",), ("gradients", "states"), ("activations", "logits", "base"))
     return [_gb(sum(parts[part] for part in group)) for group in sums]
 
 

@@ -6,7 +6,7 @@ from scalebio.audit import explain, findings, sources
 from scalebio.audit.estimates import Estimate
 from scalebio.audit.findings import Finding
 from scalebio.audit.judging import Judging
-from scalebio.audit.plan import STALE
+from scalebio.audit.plan import STALE, own_reasons
 from scalebio.audit.sources import Supply
 from scalebio.config import Study
 
@@ -33,8 +33,8 @@ def document(
         "totals": totals(estimates, asked),
         "findings": [vars(finding) for finding in findings.ordered(found)],
         "stale": [
-            {"job": job.name, "files": job.outputs, "why": [reason.text for reason in job.reasons]}
-            for job in explain.causes(stale)
+            {"job": job.name, "files": job.outputs, "why": [reason.text for reason in own_reasons(job)]}
+            for job in explain.causes([one.job for one in estimates])
         ],
         "jobs": [_job(estimate) for estimate in estimates],
         "sources": _sources(study, known),

@@ -32,8 +32,8 @@ EVALUATIONS = 6
 class Work:
     """Tokens that are trained on (forward and backward), only looked at, and generated; `models`: copies that are held.
 
-    `gradients`: gradients of what trains that are held beside the usual one. `batch`: answers generated side by side. `unknown`: why
-    no number can be given; the counts are then zero.
+    `gradients`: gradients of what trains that are held beside the usual one; `check_gradients`: the same for a check afterwards, with
+    one model. `batch`: answers generated side by side. `unknown`: why no number can be given; the counts are then zero.
     """
 
     trained: int = 0
@@ -41,6 +41,7 @@ class Work:
     generated: int = 0
     models: int = 1
     gradients: int = 0
+    check_gradients: int = 0
     batch: int = 1
     unknown: str = ""
 
@@ -56,11 +57,12 @@ def learning(study: Study, experiment: Experiment, method: Method, rows: dict[st
         case ScaleBiO():
             batch = sources * method.per_source
             steps = method.steps * (2 * batch + method.validation_batch)
-            if not model.hardware.shard:
-                # As `confirmation.recipe`; with sharding no check is made.
+            # As `confirmation.confirm_run`: where the model is split no check is made.
+            checked = method.check_steps and not model.hardware.shard
+            if checked:
                 check = sources * max(method.per_source, 2) + 3 * method.validation_batch
                 steps += min(method.check_steps, method.steps) * check
-            return Work(trained=steps * length, models=2)
+            return Work(trained=steps * length, models=2, check_gradients=sources + 2 if checked else 0)
         case GradientMatching() | GradientAlignment():
             batch = sources * method.per_source + method.validation_batch
             return Work(trained=method.steps * batch * length, gradients=sources + 2)
