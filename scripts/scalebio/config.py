@@ -233,7 +233,7 @@ class Hardware(Strict):
         """What is known of each GPU; None where the study does not say, or there is none."""
         if self.card:
             return CARDS[self.card]
-        return Card(self.gpu_memory_gb, self.gpu_tflops, None, "the study") if self.gpu_memory_gb else None
+        return Card(self.gpu_memory_gb, self.gpu_tflops, source="the study") if self.gpu_memory_gb else None
 
 
 class Model(Strict):

@@ -28,13 +28,17 @@ def test_what_was_measured_goes_first(tmp_path):
 
 
 def test_stated_times_follow_from_operations():
-    cpu = times.stated(Work(trained=1000), 2_000_000, Hardware(), 2)
+    cpu = times.stated(Work(trained=1000), 2_000_000, Hardware(), 2, 100)
     assert cpu.seconds == pytest.approx(1000 * 6 * 2e6 / 97e9 / 2) and "docs/measured.md" in cpu.source
     gpus = Hardware(gpus=8, processes=8, card="H100-80GB", recompute=True)
-    gpu = times.stated(Work(trained=10**6, forward=10**6), 10**9, gpus, 8)
+    gpu = times.stated(Work(trained=10**6, forward=10**6), 10**9, gpus, 8, 100)
     assert gpu.seconds == pytest.approx(10**15 * (8 + 2) / (989e12 * 0.3 * 8)) and "989" in gpu.source
+    split = Hardware(gpus=8, processes=8, card="H100-80GB", shard=True, micro_batch=1)
+    sent = times.stated(Work(trained=8000), 10**9, split, 8, 100)
+    # 80 examples in ten passes of eight, each sent forward and backward.
+    assert sent.seconds == pytest.approx(8000 * 6e9 / (989e12 * 0.3 * 8) + 20 * 2e9 / (450e9 * 0.3))
     one = Hardware(gpus=1, card="A40")
-    asked = times.stated(Work(generated=3000, batch=30), 10**9, one, 1)
+    asked = times.stated(Work(generated=3000, batch=30), 10**9, one, 1, 100)
     assert asked.seconds == pytest.approx(100 * 4e9 / (696e9 * 0.3)) and "GB/s" in asked.source
 
 
@@ -48,5 +52,5 @@ def test_stated_times_follow_from_operations():
     ],
 )
 def test_no_number_without_a_source(work, parameters, hardware, reason):
-    time = times.stated(work, parameters, hardware, 1)
+    time = times.stated(work, parameters, hardware, 1, 100)
     assert time.seconds is None and reason in time.source

@@ -161,7 +161,7 @@ class Estimator:
         fit = None if idle else self._once(key, lambda: self._fit(job, model, config, done, hardware, trains, trained))
         count = self.parameters(experiment.model)
         devices = job.gpus or hardware.cpus * hardware.processes * hardware.nodes
-        time = times.measured(job, self.jobs) or times.stated(done, count, hardware, devices)
+        time = times.measured(job, self.jobs) or times.stated(done, count, hardware, devices, model.max_length)
         plain = ("states", experiment.model, *trains.values())
         whole = training and config and not idle
         states = (

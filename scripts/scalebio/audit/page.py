@@ -41,7 +41,7 @@ ASSUMPTIONS = [
     (
         "speed of a GPU",
         f"{times.UTILISATION:.0%} of the peak on its data sheet (ours; published: .44 to .52, arXiv 2104.04473), and of its "
-        "bandwidth where answers are generated",
+        "bandwidth where answers are generated, and of its way to other cards where a model is split",
     ),
     (
         "speed of a CPU core",
@@ -211,36 +211,20 @@ def _models(audit: dict) -> Grid:
     for (model, kind, gpus), jobs in sorted(
         groups.items(), key=lambda item: (models.index(item[0][0]), place(item[1][0]))
     ):
-        first = jobs[0]
-        hours = [job["hours"] for job in jobs if job["hours"] is not None]
-        span = MISSING if not hours else _hours(max(hours))
-        source = first["time_source"].split(":", 1)[0]
-        verdict = first["verdict"]
+        first, hours = jobs[0], [job["hours"] for job in jobs if job["hours"] is not None]
+        verdict = strong(first["verdict"]) if first["verdict"] == memory.TOO_LARGE else first["verdict"]
         cells = [
             name(model),
             _names(kind),
-            f"{_of(first)}",
-            strong(verdict) if verdict == memory.TOO_LARGE else verdict or MISSING,
+            verdict,
+            first["limited_by"] or MISSING,
+            first["time_source"].split(":", 1)[0],
         ]
-        cells += [source, str(len(jobs)), str(gpus), _gb(first["peak_memory_gb"]), *_parts(first), span]
-        rows.append(cells)
-    header = [
-        "model",
-        "job",
-        "has",
-        "verdict",
-        "time is",
-        "jobs",
-        "GPUs",
-        "peak GB",
-        "of it weights",
-        "gradients and states",
-    ]
-    return grid([*header, "activations, logits, runtime", "hours each, at most"], rows, left=5)
-
-
-def _of(job: dict) -> str:
-    return f"{job['limited_by']}" if job["limited_by"] else MISSING
+        cells += [str(len(jobs)), str(gpus), _hours(max(hours)) if hours else MISSING]
+        rows.append([*cells, _gb(first["peak_memory_gb"]), *_parts(first)])
+    note = "Hours and GB of each job and, where there are several, process: at most what stands here."
+    header = ["model", "job", "verdict", "there is", "time is", "jobs", "GPUs", "hours", "peak GB", "weights"]
+    return grid([*header, "gradients, states", "the rest"], rows, note, left=5)
 
 
 def _parts(job: dict) -> list[str]:

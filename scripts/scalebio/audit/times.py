@@ -1,7 +1,8 @@
 """How long a job takes: as measured here for the same job or the next like it, else from operations and a stated speed.
 
 A source comes with every number, and no number without a source. Operations of a token: 2 for each parameter forward, 4 backward, 2
-more where activations are computed again. What attention adds with length is left out (a few per cent at 1,024 tokens), and what
+more where activations are computed again. A model that is split is sent whole to every process for each pass, and no overlap with
+computing is counted. What attention adds with length is left out (a few per cent at 1,024 tokens), and what
 LISA and adapters save backward, so the stated times lean to the high side.
 """
 
@@ -12,16 +13,20 @@ from pathlib import Path
 from scalebio.audit.plan import Planned
 from scalebio.audit.work import Work
 from scalebio.config import Hardware
+from scalebio.parallel import PASS_TOKENS_ELSEWHERE
 
 # Share of a card's peak that training reaches (ours, on the cautious side of published ones: .44 to .52 in arXiv 2104.04473, .46 in
 # arXiv 2204.02311). Generating is bound by memory: the same share of the bandwidth.
 UTILISATION = 0.3
+# PCI Express 4.0 with 16 lanes, one way: between a card and main memory, whatever the card.
+HOST_LINK_GB = 32
 # Of one CPU core, operations a second by number of parameters: docs/measured.md, "How a step's cost grows" (9,216 tokens a step:
 # .48 s at 0.33 million, 4.5 s at 7.9 million).
 CPU_SMALL, CPU_LARGE, CPU_BORDER = 38e9, 97e9, 1_000_000
 FORWARD, BACKWARD = 2, 4
 BFLOAT16, FLOAT32 = 2, 4
 STATED_GPU = "stated: operations at {share:.0%} of the {tflops:g} TFLOPS of the {card}, each example at full length"
+STATED_LINKS = "; parts of the model sent at {share:.0%} of {link:g} GB/s"
 STATED_CPU = (
     "stated: operations at {speed:.0f} billion a second and core (docs/measured.md), each example at full length"
 )
@@ -65,8 +70,8 @@ def _seconds(path: str | None) -> float | None:
         return None
 
 
-def stated(work: Work, parameters: int | None, hardware: Hardware, devices: int) -> Time:
-    """Time from operations. `devices`: GPUs of the job, or its cores where it has none."""
+def stated(work: Work, parameters: int | None, hardware: Hardware, devices: int, length: int) -> Time:
+    """Time from operations, examples being `length` tokens. `devices`: GPUs of the job, or its cores where it has none."""
     if work.unknown:
         return Time(None, f"not known: {work.unknown}")
     if not work.models:
@@ -84,6 +89,13 @@ def stated(work: Work, parameters: int | None, hardware: Hardware, devices: int)
         return Time(None, "not known: the speed of the card is stated neither by `hardware.card` nor by `gpu_tflops`")
     seconds = (forward + backward) * parameters / (card.bfloat16_tflops * 1e12 * UTILISATION * devices)
     source = STATED_GPU.format(share=UTILISATION, tflops=card.bfloat16_tflops, card=hardware.card or "card")
+    if hardware.shard and devices > 1:
+        if not card.link_gb:
+            return Time(
+                None, "not known: how fast parts of the model go from card to card, which `hardware.card` would say"
+            )
+        seconds += _sending(work, parameters, hardware, devices, length, card.link_gb)
+        source += STATED_LINKS.format(share=UTILISATION, link=card.link_gb)
     if work.generated:
         if not card.bandwidth_gb:
             return Time(None, "not known: the bandwidth of the card, which decides how fast it generates")
@@ -92,3 +104,16 @@ def stated(work: Work, parameters: int | None, hardware: Hardware, devices: int)
         seconds += reads / (card.bandwidth_gb * 1e9 * UTILISATION)
         source += f"; generating at {UTILISATION:.0%} of its {card.bandwidth_gb:g} GB/s"
     return Time(seconds, source)
+
+
+def _sending(work: Work, parameters: int, hardware: Hardware, devices: int, length: int, link_gb: float) -> float:
+    """Seconds in which a split model goes to every process: once for each pass forward and once for each backward.
+
+    In bfloat16 between cards, and where it rests in main memory in float32 from there.
+    """
+    examples = hardware.micro_batch or max(1, PASS_TOKENS_ELSEWHERE // length)
+    times = (2 * work.trained + work.forward) / length / examples / devices
+    seconds = parameters * BFLOAT16 / (link_gb * 1e9)
+    if hardware.offload:
+        seconds += parameters * FLOAT32 / devices / (HOST_LINK_GB * 1e9)
+    return times * seconds / UTILISATION
