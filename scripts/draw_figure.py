@@ -6,7 +6,7 @@ NAME (its table): weights (trajectories), final_weights (weights), test_loss (te
 (training_curves), math (math), method_comparison (method_comparison), ablations (ablations),
 weights_by_model (weights), mtbench and mtbench_radar (mtbench), mtbench_differences (mtbench_differences), mtbench_repeats
 (mtbench_repeats), mixtures (mixtures), hypergradient, semantics and growth (results/<name>/<name>.csv), bench
-(results/bench/step.csv).
+(results/bench/step.csv), memory_check (results/memory/check.csv).
 
 Settings:
     {"study": "demo", "experiment": "denoising", "sources": [order], "corruption": {SOURCE: RATE} | null,

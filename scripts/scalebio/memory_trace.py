@@ -100,11 +100,17 @@ class Alive(TorchDispatchMode):
         self.logits += logits
 
 
-def shaped(config: PretrainedConfig, adapters: Lora | None, dtype: torch.dtype) -> torch.nn.Module:
-    """A model of this shape whose tensors are fake ones on the CPU, with adapters where they are asked for."""
+def on_meta(config: PretrainedConfig, adapters: Lora | None, dtype: torch.dtype = torch.float32) -> torch.nn.Module:
+    """A model of this shape without values, on the meta device, with adapters where they are asked for."""
     with torch.device("meta"), no_init_weights():
         model = AutoModelForCausalLM.from_config(copy.deepcopy(config), dtype=dtype)
-        lora.attach(model, adapters, 0)
+        model.tie_weights()
+        return lora.attach(model, adapters, 0)
+
+
+def shaped(config: PretrainedConfig, adapters: Lora | None, dtype: torch.dtype) -> torch.nn.Module:
+    """The same with fake tensors on the CPU, which torch's kernels and autograd take for real ones."""
+    model = on_meta(config, adapters, dtype)
     made: dict[int, torch.Tensor] = {}  # tied tensors stay one
     with FakeTensorMode(allow_non_fake_inputs=True):
         for module in model.modules():

@@ -6,15 +6,13 @@ whose gradients reach deepest, every row as long as `max_length` and answer thro
 state, with states of all that trains. docs/memory.md holds it against measurements and published figures.
 """
 
-import copy
 import functools
 import json
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import torch
-from transformers import AutoModelForCausalLM, PretrainedConfig
-from transformers.initialization import no_init_weights
+from transformers import PretrainedConfig
 
 from scalebio import costs, lisa, lora, memory_trace
 from scalebio.batching import Packed, pack
@@ -128,10 +126,9 @@ class _Way:
 
 
 @functools.lru_cache(maxsize=64)
-def _held(shape: _Shape, layers: str | None, adapters: str | None, models: int, processes: int, shard: bool):
+def _held(shape: _Shape, layers: Lisa | None, adapters: Lora | None, models: int, processes: int, shard: bool):
     """What `costs` says is held, and the parameters of one layer and of all that is outside the layers."""
-    with torch.device("meta"), no_init_weights():
-        model = lora.attach(AutoModelForCausalLM.from_config(copy.deepcopy(shape.config)), adapters, 0)
+    model = memory_trace.on_meta(shape.config, adapters)
     sizes = [sum(parameter.numel() for parameter in layer.parameters()) for layer in lisa.find_layers(model)]
     everything = sum(parameter.numel() for parameter in model.parameters())
     return costs.held(model, layers, models, processes, shard), max(sizes), everything - sum(sizes)

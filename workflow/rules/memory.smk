@@ -1,5 +1,6 @@
 # memory: the shape of a model → what training it will hold, by what trains; without activations.
 # in: the study's `models`, a fetched model's config.json where its shape is not known   out: memory/<model>.json
+# and, of no study: that prediction with activations held against measured runs   out: results/memory/check.{csv,pdf,png}
 
 
 rule predict_memory:
@@ -28,3 +29,52 @@ rule predict_memory:
     shell:
         "{params.launch:q} {input.code[0]} --settings {params.settings:q} {params.start} --output {output:q} "
         "2>&1 | tee -i {log:q}"
+
+
+rule memory_check_table:
+    """Predicted and measured peak memory of small training runs, each in processes of its own, as a table."""
+    input:
+        code=code("measure_memory.py"),
+    output:
+        "results/memory/check.csv",
+    log:
+        "logs/memory/check.log",
+    benchmark:
+        "results/memory/benchmarks/check.tsv"
+    conda:
+        "../../envs/train.yaml"
+    # Some runs are two processes.
+    threads: 2
+    resources:
+        mem_mb=memory(16),
+        runtime=runtime(1),
+    params:
+        launch=launcher,
+    shell:
+        "{params.launch:q} {input.code[0]} --csv {output:q} 2>&1 | tee -i {log:q}"
+
+
+rule memory_check:
+    """Is the predicted peak memory right? Predicted against measured, as a figure (not part of a study)."""
+    input:
+        code=code("draw_figure.py") + ["scripts/scalebio/figures/memory_check.py", "scripts/scalebio/figures/house.mplstyle"],
+        table=rules.memory_check_table.output[0],
+    output:
+        png="results/memory/check.png",
+        pdf="results/memory/check.pdf",
+        provenance="results/memory/check.provenance.json",
+    log:
+        "logs/memory/draw_check.log",
+    localrule: True
+    conda:
+        "../../envs/plot.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(1),
+        runtime=runtime(0.25),
+    params:
+        launch=launcher,
+        settings=as_json(),
+    shell:
+        "{params.launch:q} {input.code[0]} memory_check --table {input.table:q} --settings {params.settings:q} "
+        "--pdf {output.pdf:q} --png {output.png:q} 2>&1 | tee -i {log:q}"

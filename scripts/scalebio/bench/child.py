@@ -4,17 +4,19 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from scalebio.errors import UserError
 
 
-def run_child(entry: str | Path, *arguments: object, what: str) -> dict:
+def run_child(entry: str | Path, *arguments: object, what: str, launcher: Sequence[str] = (sys.executable,)) -> dict:
     """What the script `entry` prints as JSON in its last line when called with `--child` and `arguments`; one thread.
 
+    `launcher` starts it, where python alone does not.
     Raises UserError, naming `what` was measured, with the child's last words if it fails.
     """
-    command = [sys.executable, str(entry), "--child", *map(str, arguments)]
+    command = [*launcher, str(entry), "--child", *map(str, arguments)]
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     done = subprocess.run(command, env=os.environ | threads, capture_output=True, text=True)
     if done.returncode:

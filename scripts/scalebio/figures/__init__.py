@@ -3,4 +3,4 @@
 NAMES = ("weights", "final_weights", "test_loss", "training_curves", "mixtures", "method_comparison")
 NAMES += ("ablations", "weights_by_model", "math", "mtbench", "mtbench_radar", "mtbench_differences", "mtbench_repeats")
 # Of no study: checks of the method itself.
-CHECKS = ("hypergradient", "semantics", "growth", "bench")
+CHECKS = ("hypergradient", "semantics", "growth", "bench", "memory_check")
