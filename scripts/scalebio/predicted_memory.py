@@ -23,6 +23,10 @@ from scalebio.parallel import PASS_TOKENS, PASS_TOKENS_ELSEWHERE
 # Resident memory of a training process before it has a model: Python, torch, transformers, and what a first step loads.
 # Measured (docs/memory.md).
 CPU_BASE = 550_000_000
+# Resident memory over bytes alive for what a pass makes on a CPU: glibc keeps what is freed between tensors that stay. Measured
+# on the shape "wide" of `memory_check`; with a fixed small MALLOC_MMAP_THRESHOLD_ it is 1.0 (docs/memory.md). The small tensors of
+# adapters, made between large ones, cost more.
+HEAP, HEAP_WITH_ADAPTERS = 1.8, 2.6
 # What CUDA itself takes on a GPU as soon as a kernel is loaded; the documentation of transformers ("Model training
 # anatomy") reads 1,343 MiB on its GPU. Not measured here; torch.cuda.max_memory_allocated() does not count it.
 CUDA_BASE = 1343 * 2**20
@@ -34,7 +38,8 @@ GATHERED_LAYERS = 3
 class Peak:
     """Bytes one process holds at its peak, by what they are for; on a GPU those of its memory alone.
 
-    `activations`: what autograd keeps and temporaries of the pass, and what sharding has gathered; `logits` apart from
+    `activations`: what autograd keeps and temporaries of the pass (on a CPU with what the allocator keeps beside them), and what
+    sharding has gathered; `logits` apart from
     them; `base`: what the process holds without any model.
     """
 
@@ -94,11 +99,13 @@ def peak(
     # Between two passes gradients are there before the pass; in the only one they come as activations go.
     most = count.most if several else max(count.most - gradients, 0)
     logits = min(count.logits_then, most)
+    heap = (HEAP_WITH_ADAPTERS if lora else HEAP) if device == "cpu" else 1.0
+    activations = round(heap * most) - logits
     gathered = (rest + GATHERED_LAYERS * layer) * computed.itemsize if shard else 0
     if offload:
         parameters = gradients = states = 0
     base = CPU_BASE if device == "cpu" else CUDA_BASE
-    return Peak(parameters, gradients, states, most - logits + gathered, logits, base)
+    return Peak(parameters, gradients, states, activations + gathered, logits, base)
 
 
 @dataclass(frozen=True)
