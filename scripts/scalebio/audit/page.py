@@ -160,8 +160,8 @@ def _totals(audit: dict) -> Grid:
 
     low, high = totals["download_gb"]
     rows = [
-        row("GPU-hours", f"{totals['gpu_hours']:,.1f}", of("gpu_hours", "jobs with a model")),
-        row("CPU-hours", f"{totals['cpu_hours']:,.2f}", of("cpu_hours", "jobs without a model")),
+        row("GPU-hours", f"{totals['gpu_hours']:,.1f}", of("gpu_hours", "jobs")),
+        row("CPU-hours", f"{totals['cpu_hours']:,.2f}", of("cpu_hours", "jobs")),
         row("GPUs of one job, at most", str(totals["most_gpus"])),
         row("judge, US dollars", "not known" if totals["dollars"] is None else f"{totals['dollars']:,.2f}"),
         row("models on disk, GB", f"{totals['disk_gb']:,.2f}", of("disk_gb", "jobs")),

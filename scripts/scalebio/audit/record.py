@@ -98,8 +98,8 @@ def totals(estimates: list[Estimate], asked: list[Judging]) -> dict:
         "checkpoint_gb": max((_rounded(one.checkpoints / GB) for one in needed), default=0),
         "download_gb": [_sum(one.download[end] / GB for one in fetched if one.download) for end in (0, 1)],
         "not_known": {
-            "gpu_hours": sum(one.gpu_hours is None for one in training),
-            "cpu_hours": sum(one.hours is None for one in needed if not one.kind),
+            "gpu_hours": sum(one.gpu_hours is None for one in needed),
+            "cpu_hours": sum(one.hours is None for one in needed if not one.job.gpus),
             "disk_gb": sum(one.disk is None for one in training),
             "download_gb": sum(one.download is None for one in fetched)
             + sum(one.job.rule == "fetch_hub_source" for one in needed),
