@@ -22,7 +22,7 @@ echo 'Install one (Debian, Ubuntu: apt install python3 python3-venv) or name it:
 exit 2
 endef
 
-.PHONY: help environment demo watch test bench lint docs lock clean
+.PHONY: help environment demo watch test bench lint docs audits lock clean
 
 help:
 	@echo 'make demo   set up .venv, run the demo study on CORES=2 cores, write its report, say where to look'
@@ -32,6 +32,7 @@ help:
 	@echo 'make environment   only set up .venv (PYTHON=... names the interpreter that a new one is made from)'
 	@echo 'make lint   ruff, snakemake --lint, snakefmt'
 	@echo 'make docs   write config/README.md from the typed configuration'
+	@echo 'make audits write docs/audits/, what the studies of the paper would take, after a change of them or of the audit'
 	@echo 'make lock   write envs/ from the pins in pyproject.toml'
 	@echo 'make clean  remove results/demo, logs/demo and caches; .venv and other studies stay'
 
@@ -67,6 +68,11 @@ bench: environment
 
 docs: environment
 	PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/python scripts/config_reference.py
+
+audits: environment
+	@for study in gpt2 paper_v1 paper_acl; do \
+		PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/python scripts/audit.py --configfile config/$$study.yaml --document docs/audits/$$study.md || exit; \
+	done
 
 clean:
 	rm -rf results/demo logs/demo .pytest_cache .ruff_cache

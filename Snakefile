@@ -41,6 +41,7 @@ include: "workflow/rules/planted.smk"
 include: "workflow/rules/grid.smk"
 include: "workflow/rules/semantics.smk"
 include: "workflow/rules/bench.smk"
+include: "workflow/rules/audit.smk"
 include: "workflow/rules/slurm_smoke.smk"
 include: "workflow/rules/cluster.smk"
 

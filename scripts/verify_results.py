@@ -20,8 +20,8 @@ from collections import Counter
 from pathlib import Path
 
 MISMATCH, MISSING, UNRECORDED = "does not match", "not there", "no record"
-# What results need not vouch for: time and memory differ from run to run, and journals are working files.
-UNCLAIMED = (".tsv", ".journal", ".passed", "ro-crate-metadata.json")
+# What results need not vouch for: time and memory differ from run to run, journals are working files, an audit looks ahead.
+UNCLAIMED = (".tsv", ".journal", ".passed", "ro-crate-metadata.json", "audit.json", "audit.md", "audit.html")
 UNCLAIMED_FOLDERS = {"downloads", "benchmarks", "checkpoints"}
 
 

@@ -133,6 +133,7 @@ def test_ablations_by_hand():
 PUBLISHED = {
     "openai-community/gpt2": 124_439_808,
     "meta-llama/Meta-Llama-3-8B": 8_030_261_248,
+    "HuggingFaceTB/SmolLM2-135M-Instruct": 134_515_008,
     "meta-llama/Meta-Llama-3-70B": 70_553_706_496,
     "EleutherAI/gpt-neox-20b": 20_554_567_680,
     "01-ai/Yi-34B": 34_388_917_248,
@@ -147,7 +148,7 @@ def test_known_shapes_have_the_published_number_of_parameters_and_those_the_stud
     found = {name: memory_by_mode.parameters(AutoConfig.for_model(**shape)) for name, shape in KNOWN.items()}
     assert found == PUBLISHED
     stated = {}
-    for study in ("gpt2", "paper_v1", "paper_acl"):
+    for study in ("smollm2", "gpt2", "paper_v1", "paper_acl"):
         text = (root / f"config/{study}.yaml").read_text(encoding="utf-8")
         stated |= dict(re.findall(r"hub: \{id: ([^,]+),.*\}  # ([\d.]+) billion", text))
     assert stated.keys() == KNOWN.keys()

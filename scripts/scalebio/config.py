@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
+from scalebio.cards import CARDS, Card
 from scalebio.config_evaluations import Evaluations
 from scalebio.config_gates import Gates
 from scalebio.config_methods import Method
@@ -173,6 +174,17 @@ class Hardware(Strict):
 
     nodes: PositiveInt = Field(1, description="machines; several are started by `srun` inside a SLURM allocation")
     gpus: Count = Field(0, description="GPUs a node; 0: the CPU")
+    card: Literal[tuple(CARDS)] | None = Field(
+        None, description="which card each GPU is; the audit holds predicted memory and time against it"
+    )
+    gpu_memory_gb: PositiveFloat | None = Field(
+        None, description="memory of each GPU, in 10⁹ bytes, instead of `card`, for one that is not listed there"
+    )
+    gpu_tflops: PositiveFloat | None = Field(
+        None,
+        description="with `gpu_memory_gb`: peak speed of each GPU in bfloat16, in 10¹² operations a second, as its maker states it "
+        "without sparsity",
+    )
     processes: PositiveInt = Field(1, description="processes a node; with GPUs one each")
     cpus: PositiveInt = Field(1, description="CPU cores a process")
     memory_gb: PositiveFloat | None = Field(
@@ -202,6 +214,26 @@ class Hardware(Strict):
         if self.offload and not self.shard:
             raise ValueError("`offload` needs `shard: true`")
         return self
+
+    @model_validator(mode="after")
+    def _one_card(self):
+        given = [name for name in ("card", "gpu_memory_gb", "gpu_tflops") if getattr(self, name)]
+        if given and not self.gpus:
+            raise ValueError(
+                f"`{given[0]}` is about GPUs, of which `gpus` says there are none; give `gpus` or leave it out"
+            )
+        if self.card and len(given) > 1:
+            raise ValueError(f"`card` says what `{given[1]}` says; give `card: {self.card}` alone, or leave it out")
+        if self.gpu_tflops and not self.gpu_memory_gb:
+            raise ValueError("`gpu_tflops` is of a card that is not listed under `card`; give its `gpu_memory_gb` too")
+        return self
+
+    @property
+    def one_gpu(self) -> Card | None:
+        """What is known of each GPU; None where the study does not say, or there is none."""
+        if self.card:
+            return CARDS[self.card]
+        return Card(self.gpu_memory_gb, self.gpu_tflops, source="the study") if self.gpu_memory_gb else None
 
 
 class Model(Strict):
@@ -336,6 +368,10 @@ class Study(Strict):
     study: Name = Field(description="name of the results folder")
     question: str | None = Field(
         None, description="what the study asks, in a sentence or two; the report opens with it"
+    )
+    use: Literal["research", "commercial"] = Field(
+        "research",
+        description="what models trained here are for; the audit holds licences of sources and models against it",
     )
     run: list[Name] = Field(min_length=1, description="which experiments to run")
     offline_data: str | None = Field(

@@ -1,4 +1,4 @@
-"""Shapes of the models that the paper uses, by their id on the hub, so that their memory can be predicted without the hub.
+"""Shapes of the models that the studies here use, by their id on the hub, so that their memory can be predicted without the hub.
 
 As in each model's config.json, as far as it decides which parameters there are; the number of parameters that follows from
 each is held against the published one in the tests. Imports nothing, because the Snakefile asks which there are.
@@ -15,6 +15,16 @@ LLAMA_3_8B = {
 QWEN = {"model_type": "qwen2", "vocab_size": 152_064, "tie_word_embeddings": False}
 KNOWN = {
     "openai-community/gpt2": {"model_type": "gpt2", "vocab_size": 50_257, "n_embd": 768, "n_layer": 12, "n_head": 12},
+    "HuggingFaceTB/SmolLM2-135M-Instruct": {
+        "model_type": "llama",
+        "vocab_size": 49_152,
+        "hidden_size": 576,
+        "intermediate_size": 1536,
+        "num_hidden_layers": 30,
+        "num_attention_heads": 9,
+        "num_key_value_heads": 3,
+        "tie_word_embeddings": True,
+    },
     "meta-llama/Meta-Llama-3-8B": {"model_type": "llama", **LLAMA_3_8B},
     "meta-llama/Meta-Llama-3-70B": {
         "model_type": "llama",
