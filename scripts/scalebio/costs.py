@@ -1,6 +1,6 @@
 """What a training job will hold in memory, before it starts: parameters, gradients and optimiser state, to the byte.
 
-Activations come on top; they grow with the tokens of a micro-batch and are measured, not predicted, by `smoke_test.py`.
+Activations come on top, `predicted_memory` adds them; `smoke_test.py` measures what a GPU really holds.
 """
 
 from dataclasses import dataclass

@@ -28,7 +28,7 @@ CPU_BASE = 550_000_000
 # `memory_check`; with a fixed small MALLOC_MMAP_THRESHOLD_ it is 1.0 (docs/memory.md).
 HEAP, HEAP_WITH_ADAPTERS, HEAP_SHARDED = 1.8, 2.6, 3.7
 # What CUDA itself takes on a GPU as soon as a kernel is loaded; the documentation of transformers ("Model training
-# anatomy") reads 1,343 MiB on its GPU. Not measured here; torch.cuda.max_memory_allocated() does not count it.
+# anatomy") reads 1,343 MiB on a V100. Not measured here; torch.cuda.max_memory_allocated() does not count it.
 CUDA_BASE = 1343 * 2**20
 # Whole layers that sharding holds at once: the one at work, the next one gathered ahead, and one's gradients on their way.
 GATHERED_LAYERS = 3
