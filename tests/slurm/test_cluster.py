@@ -167,11 +167,14 @@ ALIVE = """
 import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
+import psutil
 from cluster import Cluster
+from rooms import wait_until
 cluster = Cluster(Path(sys.argv[2]))
 cluster.start()
 number = cluster.submit("setsid sleep 1000 & sleep 1000", "--nodelist=node1")
-cluster.wait_for_job(number, "RUNNING")
+# A job counts as running before its script has started.
+wait_until(lambda: [pid for pid in cluster.node_processes(1) if psutil.Process(pid).name() == "sleep"], 20, "its sleep")
 print(*cluster._login.processes(), *cluster.node_processes(1), *cluster.node_processes(2), flush=True)
 time.sleep(1000)
 """
