@@ -1,12 +1,12 @@
 """Study files: valid ones load; everything wrong with a bad one is listed at once, with path and suggestion."""
 
-import copy
 import re
 import subprocess
 import sys
 
 import pytest
 import yaml
+from good_study import GOOD, changed, faults
 
 from scalebio.config import Study
 from scalebio.config_methods import Method
@@ -15,60 +15,6 @@ from scalebio.study import check_files, duplicate_keys, load_study, members
 from scalebio.study_checks import RESULT_FOLDERS
 
 KINDS = ", ".join(kind.model_fields["kind"].annotation.__args__[0] for kind in members(Method))
-GOOD = """
-study: demo
-run: [first]
-models:
-  tiny:
-    scratch: {hidden_size: 64, intermediate_size: 128, layers: 2, heads: 4, vocabulary: 512}
-    max_length: 64
-    warm_up: {steps: 10, batch: 8, learning_rate: 1e-3}
-  real: {hub: {id: owner/model, revision: unverified}, max_length: 64}
-sources:
-  clean: {generator: {kind: reasoning_gym, tasks: {gcd: {}}}, rows: 50}
-  noisy: {generator: {kind: reasoning_gym, tasks: {gcd: {}}}, rows: 50, corrupt: {rate: 0.5}}
-  held: {generator: {kind: reasoning_gym, tasks: {gcd: {}}}, rows: 50}
-  remote: {hub: {id: owner/data, revision: unverified}, part: {index: 0, of: 2}}
-references:
-  goal: {validation: {held: 1}, validation_rows: 10, test_rows: 10}
-methods:
-  uniform: {kind: uniform}
-  scalebio: {kind: scalebio, steps: 10, learning_rate: 1e-3}
-finetuning: {rows: 10, batch: 2, learning_rate: 1e-3}
-evaluations:
-  accuracy: {rows: 5, max_new_tokens: 8}
-experiments:
-  first:
-    sources: [clean, noisy]
-    reference: goal
-    model: tiny
-    methods: [uniform, scalebio]
-    seeds: [0, 1]
-    evaluate: [accuracy]
-    expected: {clean: 1, noisy: 0}
-"""
-
-
-def changed(path, value):
-    """The good study with one value replaced, added, or (None) removed."""
-    study = copy.deepcopy(yaml.safe_load(GOOD))
-    *parents, last = path.split(".")
-    section = study
-    for key in parents:
-        section = section[key]
-    if value is None:
-        del section[last]
-    else:
-        section[last] = value
-    return study
-
-
-def faults(config):
-    with pytest.raises(UserError) as caught:
-        load_study(config)
-    first, *lines = str(caught.value).splitlines()
-    assert first.startswith("the study file has ")
-    return [line.strip() for line in lines]
 
 
 def test_a_good_study_loads():
@@ -357,102 +303,6 @@ def test_offline_data_needs_a_stand_in_for_what_is_used_only(tmp_path):
     assert [line.split(":")[0] for line in found] == ["sources.remote.local", "models.real.package"]
     study["sources"]["remote"]["local"] = "rows.json"
     assert any(line.startswith("sources.remote.local: there is no file") for line in faults(study))
-
-
-MTBENCH = {
-    "from_test_set": 2,
-    "data": [{"package": {"name": "wheel", "version": "1", "sha256": "0" * 64}}],
-    "judge": {"kind": "offline_reference"},
-}
-
-
-def test_mtbench_answers_must_leave_room_for_questions_in_their_own_or_the_model_s_length():
-    study = changed("evaluations.mtbench", MTBENCH)
-    load_study(study)  # no experiment in `run` evaluates it
-    study["experiments"]["first"]["evaluate"] = ["mtbench"]
-    start = "evaluations.mtbench.max_new_tokens: 1024 leaves no room for a question in"
-    assert [line.split(" = ")[0] for line in faults(study)] == [f"{start} models.tiny.max_length"]
-    study["evaluations"]["mtbench"] = MTBENCH | {"max_length": 1024}
-    assert [line.split(" = ")[0] for line in faults(study)] == [f"{start} evaluations.mtbench.max_length"]
-    study["evaluations"]["mtbench"] = MTBENCH | {"max_length": 1025}
-    load_study(study)
-
-
-MATH = {"benchmarks": {"gsm8k": {"hub": {"id": "openai/gsm8k", "subset": "main", "revision": "unverified"}}}}
-
-
-def test_math_answers_must_leave_room_for_questions_in_their_own_or_the_model_s_length():
-    study = changed("evaluations.math", MATH)
-    load_study(study)  # no experiment in `run` evaluates it
-    study["experiments"]["first"]["evaluate"] = ["math"]
-    start = "evaluations.math.max_new_tokens: 1024 leaves no room for a question in"
-    assert [line.split(" = ")[0] for line in faults(study)] == [f"{start} models.tiny.max_length"]
-    study["evaluations"]["math"] = MATH | {"max_length": 1024}
-    assert [line.split(" = ")[0] for line in faults(study)] == [f"{start} evaluations.math.max_length"]
-    study["evaluations"]["math"] = MATH | {"max_length": 1025}
-    assert load_study(study).evaluations.math.benchmarks.named["gsm8k"].hub.split == "test"
-    del study["evaluations"]["math"]
-    assert faults(study) == ["experiments.first.evaluate: `math` needs `evaluations.math`, which is not there"]
-
-
-def test_files_that_math_names_must_be_there_where_it_is_used(tmp_path):
-    given = MATH | {"max_length": 2048, "chat_template": "no.jinja"}
-    study = changed("evaluations.math", given | {"benchmarks": MATH["benchmarks"] | {"math": {"file": "no.jsonl"}}})
-    study["offline_data"] = str(tmp_path)
-    load_study(study)
-    study["experiments"]["first"]["evaluate"] = ["math"]
-    benchmarks = study["evaluations"]["math"]["benchmarks"]
-    assert [line.split(" (")[0] for line in faults(study)] == [
-        "evaluations.math.benchmarks.gsm8k.local: missing; `offline_data` is set, so a file in it must stand in for `hub`",
-        "evaluations.math.benchmarks.math.file: there is no file no.jsonl",
-        "evaluations.math.chat_template: there is no file no.jinja",
-    ]
-    benchmarks["gsm8k"] = benchmarks["gsm8k"] | {"local": "gsm8k.jsonl"}
-    assert f"evaluations.math.benchmarks.gsm8k.local: there is no file {tmp_path / 'gsm8k.jsonl'}" in faults(study)
-
-
-@pytest.mark.parametrize(
-    "math, fault",
-    [
-        ({"benchmarks": {}}, "evaluations.math.benchmarks: give `gsm8k`, `math` or both"),
-        ({"benchmarks": {"gsm8": {}}}, "evaluations.math.benchmarks.gsm8: unknown key; did you mean `gsm8k`?"),
-        ({"benchmarks": {"math": {}}}, "evaluations.math.benchmarks.math: give exactly one of file, hub; found none"),
-        (
-            {"benchmarks": {"math": {"file": "a.json", "local": "b.json"}}},
-            "evaluations.math.benchmarks.math: `local` stands in for `hub`; for a plain file use `file`",
-        ),
-        (MATH | {"prompt": "Solve!"}, "evaluations.math: `prompt` needs `{question}` once"),
-    ],
-)
-def test_a_benchmark_has_one_origin_and_the_prompt_a_question(math, fault):
-    assert any(line.startswith(fault) for line in faults(changed("evaluations.math", math)))
-
-
-def test_files_that_mtbench_names_must_be_there(tmp_path):
-    study = changed("evaluations.mtbench", MTBENCH | {"chat_template": "no.jinja", "data": [{"folder": "nowhere"}]})
-    starts = [
-        "evaluations.mtbench.chat_template: there is no file no.jinja",
-        "evaluations.mtbench.data.0.folder: there",
-    ]
-    assert [line[: len(start)] for line, start in zip(faults(study), starts, strict=True)] == starts
-    study["evaluations"]["mtbench"]["data"] = [
-        {"folder": str(tmp_path), "hub": {"id": "a/b", "revision": "unverified"}}
-    ]
-    assert any("data.0: give exactly one of package, folder, hub" in line for line in faults(study))
-
-
-@pytest.mark.parametrize(
-    "judge, fault",
-    [
-        ({"kind": "openai", "model": "m"}, "judge kind `openai` needs `base_url`"),
-        ({"kind": "offline_reference", "model": "m"}, "judge kind `offline_reference` takes no `model`"),
-        ({"kind": "local_gguf"}, "judge kind `local_gguf` needs `gguf`"),
-        ({"kind": "offline_reference", "cost_limit": 1}, "`cost_limit` needs `price`"),
-        ({"kind": "offline_reference", "context": 2048}, "max_tokens 2048 leaves no room for a prompt in context 2048"),
-    ],
-)
-def test_a_judge_has_what_its_kind_needs(judge, fault):
-    assert any(fault in line for line in faults(changed("evaluations.mtbench", MTBENCH | {"judge": judge})))
 
 
 def test_settings_just_inside_their_limits_are_accepted():
