@@ -47,7 +47,7 @@ def draw(table: pd.DataFrame, settings: dict) -> Figure:
     entries += [(house.marker(house.DARK, "o", markerfacecolor="white"), "of two processes")]
     within = (table["predicted_mb"] / table["measured_mb"] - 1).abs().le(BAND).sum()
     note = (
-        f"A point is a run; line: equal; band: {house.percent(BAND)} either way, which {within} of {len(table)} runs keep left. "
+        f"A point is a run; line: equal; band: {house.percent(BAND)} either way, {within} of {len(table)} runs in it on the left. "
         "Resident memory on a CPU, of the process that held most."
     )
     return house.finish(figure, settings, "Peak memory of training, predicted against measured", note, entries)
