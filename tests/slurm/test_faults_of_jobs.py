@@ -52,6 +52,8 @@ def test_ctrl_c_cancels_the_jobs_and_the_next_run_goes_on(cluster, trained, trai
 def test_snakemake_is_killed_and_the_next_run_finds_its_job(cluster, trained, training_clone):
     run = cluster.start_snakemake(training_clone, WEIGHTS, *ON_CLUSTER)
     job = training.wait_for_training(cluster, run, training_clone)
+    # Or it might end while Snakemake starts twice; to cancel a job wakes its processes.
+    training.process_of(cluster, job).suspend()
     run.kill()
     # That the folder is locked, and what is said then: tests/workflow/test_cluster_guard.py.
     assert cluster.snakemake(training_clone, *ON_CLUSTER, "--unlock", limit=120).returncode == 0
