@@ -87,7 +87,8 @@ def test_finished_results_are_clean_and_stale_ones_exit_code_2(finished_copy):
     code, said = audit(finished_copy)
     assert code == 0 and "0 of" in said, said
     # Times of what would run again are those that were measured.
-    (finished_copy.path / WEIGHTS).unlink()
+    for gone in (WEIGHTS, TABLE):
+        (finished_copy.path / gone).unlink()
     code, said = audit(finished_copy)
     states = {
         job["wildcards"].get("method"): job for job in written(finished_copy)["jobs"] if job["rule"] == "learn_weights"

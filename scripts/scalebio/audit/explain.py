@@ -1,6 +1,7 @@
 """Why one result is stale: the chain from what changed to the file, with what changed at its beginning."""
 
 import difflib
+import os
 
 from scalebio.audit import plan
 from scalebio.audit.plan import DONE, FOLLOWS, MISSING, STALE, UNFINISHED, Planned, own_reasons
@@ -19,6 +20,8 @@ def explain(file: str, jobs: list[Planned]) -> tuple[str, bool]:
         hint = f" Did you mean {near[0]}?" if near else ""
         raise UserError(f"--explain {file}: no job of this study makes it.{hint}")
     job = by_output[path]
+    if job.state == DONE and not os.path.exists(path):
+        return f"{path}: not there, and nothing that would run needs it; {job.name} would make it.", False
     if job.state == DONE:
         return f"{path}: up to date; made by {job.name}.", False
     if job.state == MISSING:
