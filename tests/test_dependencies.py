@@ -108,7 +108,8 @@ def imported_distributions(files: set[str]) -> set[str]:
     return {canonicalize_name(owner) for name in names - {"scalebio"} for owner in owners.get(name, [])[:1]}
 
 
-@pytest.mark.parametrize("name", ENTRY_POINTS)
+# Rule `audit` plans with Snakemake, and so runs in Snakemake's own environment whatever is deployed.
+@pytest.mark.parametrize("name", [name for name in ENTRY_POINTS if name != "audit.py"])
 def test_the_conda_environment_of_each_rule_has_what_its_entry_point_imports(name):
     """Seen only with `--sdm conda`, that is, on a machine other than the one it was written on."""
     rules = "".join(file.read_text(encoding="utf-8") for file in sorted((ROOT / "workflow/rules").glob("*.smk")))

@@ -61,12 +61,19 @@ def test_snakemake_runs_its_jobs_on_the_nodes(cluster, workflow):
     assert "Account=root" in account and "Partition=gpu" in account
 
 
+def names_on(cluster, number: int) -> list[str]:
+    """Names of the processes on a node."""
+    there = set(cluster.node_processes(number))
+    return [one.info["name"] for one in psutil.process_iter(["name"]) if one.pid in there]
+
+
 def test_a_run_that_hangs_is_ended_with_its_jobs_and_shown(cluster, workflow):
     (workflow / "one.txt").write_text("made before\n")
     started = cluster.start_snakemake(workflow, "--profile", "slurm", "--config", "command=sleep 1000")
     # The process that a fault test would kill.
     assert "snakemake" in " ".join(psutil.Process(started.pid).cmdline())
-    wait_until(lambda: [job for job in cluster.jobs() if job.state == "RUNNING"], 120, "the job to run", pause=0.5)
+    # Not only that it is in the queue as running: its script has to have come as far as the command.
+    wait_until(lambda: "sleep" in [*names_on(cluster, 1), *names_on(cluster, 2)], 120, "the job's sleep", pause=0.5)
     done = cluster.finish_snakemake(started, workflow, seconds=1)
     assert done.returncode == 124 and not started.running
     shown = done.stdout[done.stdout.index("stopped by the test after 1 s") :]
