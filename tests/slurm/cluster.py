@@ -259,7 +259,7 @@ class Cluster:
         return int(self.output(["sbatch", "--parsable", *flags, "--wrap", script], **options))
 
     def jobs(self) -> list[Job]:
-        """What squeue knows, finished jobs of the last five minutes too, in order of submission; not those of earlier
+        """What squeue knows, finished jobs of the last half hour too, in order of submission; not those of earlier
         tests."""
         shown = self.output(["squeue", "--noheader", "--states=all", f"--Format={squeue.FIELDS}"])
         return [job for job in squeue.parse(shown) if job.id > self._last_forgotten]
