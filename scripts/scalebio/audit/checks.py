@@ -6,10 +6,9 @@ from pathlib import Path
 
 from scalebio.audit import memory
 from scalebio.audit.estimates import Estimate, Machine
-from scalebio.audit.findings import FAILS, NOTES, WARNS, Finding
+from scalebio.audit.findings import FAILS, NOTES, WARNS, Finding, failed_gate
 from scalebio.audit.judging import Judging
 from scalebio.config import Study
-from scalebio.files import read_json
 from scalebio.mtbench.endpoints import KEY_VARIABLE
 
 GB, MB, MINUTE = 1e9, 1e6, 60
@@ -116,16 +115,8 @@ def templates(study: Study, results: Path) -> Iterator[Finding]:
                 )
             else:
                 yield Finding(NOTES, "template", f"experiments.{name}.{key}", f"{what}; tokenizers may differ")
-        path = results / "gates" / "template" / f"{name}.json"
-        if path.is_file() and (found := read_json(path))["verdict"] == "failed":
-            fatal = study.gates.template == "fatal"
-            yield Finding(
-                FAILS if fatal else WARNS,
-                "template",
-                path.as_posix(),
-                f"this gate failed on earlier results: {found['what']}",
-                "the file lists which stages differ; make those again",
-            )
+        todo = "the file lists which stages differ; make those again"
+        yield from failed_gate(study, results, "template", name, todo)
 
 
 def _template(model) -> str:

@@ -1,6 +1,11 @@
 """What an audit has to say besides numbers: one finding each, how grave it is, where it comes from, and what to do."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+
+from scalebio.config import Study
+from scalebio.files import read_json
 
 FAILS, WARNS, NOTES = "would fail", "warning", "note"
 GRAVITY = (FAILS, WARNS, NOTES)
@@ -28,3 +33,13 @@ def exit_code(found: list[Finding], stale: int) -> int:
     if any(finding.gravity == FAILS for finding in found):
         return WOULD_FAIL
     return RESULTS_STALE if stale else CLEAN
+
+
+def failed_gate(study: Study, results: Path, gate: str, experiment: str, what_to_do: str) -> Iterator[Finding]:
+    """What a gate found on earlier results, if its verdict file lies in `results` and says that it failed."""
+    path = results / "gates" / gate / f"{experiment}.json"
+    if path.is_file() and (found := read_json(path))["verdict"] == "failed":
+        gravity = FAILS if getattr(study.gates, gate) == "fatal" else WARNS
+        yield Finding(
+            gravity, gate, path.as_posix(), f"this gate failed on earlier results: {found['what']}", what_to_do
+        )

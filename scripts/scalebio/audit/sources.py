@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from scalebio.audit.findings import FAILS, NOTES, WARNS, Finding
+from scalebio.audit.findings import FAILS, NOTES, WARNS, Finding, failed_gate
 from scalebio.config import Experiment, Source, Study
 from scalebio.files import read_json
 from scalebio.origins import Hub
@@ -158,16 +158,8 @@ def leakage(study: Study, results: Path) -> Iterator[Finding]:
             for source in experiment.sources:
                 if how := _overlap(study, source, held_out):
                     yield _overlapping(experiment, name, source, held_out, how)
-        path = results / "gates" / "leakage" / f"{name}.json"
-        if path.is_file() and (found := read_json(path))["verdict"] == "failed":
-            fatal = study.gates.leakage == "fatal"
-            yield Finding(
-                FAILS if fatal else WARNS,
-                "leakage",
-                path.as_posix(),
-                f"this gate failed on earlier results: {found['what']}",
-                "the file lists what was found; mend that" + (", because the gate is fatal" if fatal else ""),
-            )
+        because = ", because the gate is fatal" if study.gates.leakage == "fatal" else ""
+        yield from failed_gate(study, results, "leakage", name, f"the file lists what was found; mend that{because}")
 
 
 def _overlap(study: Study, one: str, other: str) -> str:
