@@ -185,6 +185,19 @@ def test_it_does_without_links(tmp_path, monkeypatch):
     assert left(tmp_path) == []
 
 
+def test_a_name_that_is_let_go_while_it_is_looked_at_is_tried_again(tmp_path, monkeypatch):
+    link, taken = os.link, iter([True])
+
+    def once_taken(*names):
+        if next(taken, False):
+            raise FileExistsError(errno.EEXIST, "another had it")
+        link(*names)
+
+    monkeypatch.setattr(os, "link", once_taken)
+    with WritingLock(tmp_path / "a", heartbeat=0.05):
+        assert record_of(tmp_path / "a")["process"] == os.getpid()
+
+
 @pytest.mark.parametrize(("place", "rounds"), [("here", 50), ("elsewhere", 20)])
 def test_of_jobs_that_race_for_a_dead_lock_exactly_one_wins(start, tmp_path, place, rounds):
     dead = subprocess.Popen([sys.executable, "-c", ""])

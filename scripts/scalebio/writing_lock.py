@@ -205,7 +205,10 @@ def _link(own: Path, name: Path) -> bool:
         os.link(own, name)
     except FileExistsError:
         # NFS may repeat a request whose answer was lost, and then finds what it has made itself.
-        return name.exists() and name.samefile(own)
+        try:
+            return name.samefile(own)
+        except FileNotFoundError:  # whoever had taken the name has just let it go
+            return False
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise

@@ -1,8 +1,8 @@
 """CPU time and memory of one variant on one shape, in a process of its own, because peak memory never falls again.
 
 CPU time is user plus system time of the process over one outer step, after a warm-up step. Memory is the peak resident
-memory (`ru_maxrss`) of the process minus the memory resident after all imports and before any model or batch of the shape
-exists; before that reading a minuscule model makes a step, so that what loads at first use counts as imports.
+memory of the process minus the memory resident after all imports and before any model or batch of the shape exists; before
+that reading a minuscule model makes a step, so that what loads at first use counts as imports.
 """
 
 import resource
