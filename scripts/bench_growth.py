@@ -19,6 +19,7 @@ def main() -> None:
     from scalebio.bench.child import run_child
     from scalebio.files import write_text
     from scalebio.progress import Progress
+    from scalebio.provenance import write_beside
 
     if sys.argv[1:2] == ["--child"]:
         print(json.dumps(growth.measure(*map(int, sys.argv[2:]))))
@@ -32,6 +33,7 @@ def main() -> None:
         rows.append(setting | run_child(__file__, *values, what=f"growth by {setting['varied']}"))
         progress(len(rows), len(asked), f"{setting['varied']} {setting[setting['varied']]}")
     write_text(arguments.csv, pd.DataFrame(rows).to_csv(index=False, float_format="%.5g", lineterminator="\n"))
+    write_beside(arguments.csv, {}, {})
 
 
 if __name__ == "__main__":

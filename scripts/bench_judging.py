@@ -24,6 +24,7 @@ def main() -> None:
 
     from scalebio.bench.child import run_child
     from scalebio.files import write_text
+    from scalebio.provenance import write_beside
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--csv", required=True, metavar="FILE")
@@ -37,6 +38,7 @@ def main() -> None:
         rows.append(min(rounds, key=lambda row: row["seconds"]))
     table = pd.DataFrame(rows, columns=judging.COLUMNS)
     write_text(arguments.csv, table.to_csv(index=False, float_format="%.4g", lineterminator="\n"))
+    write_beside(arguments.csv, {}, {})
 
 
 if __name__ == "__main__":

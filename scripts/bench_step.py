@@ -25,6 +25,7 @@ def main() -> None:
 
     from scalebio.bench import table, variants
     from scalebio.files import write_text
+    from scalebio.provenance import write_beside
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for output in ("csv", "markdown"):
@@ -37,6 +38,8 @@ def main() -> None:
     found = table.run(asked, arguments.rounds, arguments.steps, progress=lambda text: print(text, flush=True))
     write_text(arguments.csv, found.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
     write_text(arguments.markdown, table.summary(found).markdown())
+    settings = {"shapes": asked, "rounds": arguments.rounds, "steps": arguments.steps}
+    write_beside(arguments.csv, settings, {}, markdown=arguments.markdown)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ def main() -> None:
 
     from scalebio import hypergradient_check
     from scalebio.files import replacing, write_text
+    from scalebio.provenance import write_beside
 
     options = parser(__doc__)
     options.add_argument("--csv", required=True)
@@ -24,6 +25,7 @@ def main() -> None:
     with replacing(arguments.csv) as temporary:
         table.to_csv(temporary, index=False)
     write_text(arguments.markdown, hypergradient_check.summary(table).markdown())
+    write_beside(arguments.csv, arguments.settings, {}, markdown=arguments.markdown)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ def main() -> None:
 
     from scalebio import planted_checks
     from scalebio.files import write_json, write_text
+    from scalebio.provenance import provenance
 
     options = cli.parser(__doc__)
     options.add_argument("--csv", required=True, metavar="FILE", help="one row a check")
@@ -21,7 +22,8 @@ def main() -> None:
     arguments = options.parse_args()
     rows = planted_checks.measure(arguments.settings["seeds"], lambda text: print(text, flush=True))
     write_text(arguments.csv, pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
-    write_json(arguments.summary, planted_checks.summary(rows))
+    made = provenance(arguments.settings, {}, outputs={"csv": arguments.csv})
+    write_json(arguments.summary, planted_checks.summary(rows) | {"provenance": made})
 
 
 if __name__ == "__main__":

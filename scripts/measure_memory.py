@@ -25,6 +25,7 @@ def main() -> None:
     import pandas as pd
 
     from scalebio.files import write_text
+    from scalebio.provenance import write_beside
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--csv", required=True, metavar="FILE")
@@ -37,6 +38,7 @@ def main() -> None:
         print(name, seen, flush=True)
     table = pd.DataFrame(rows, columns=memory_check.COLUMNS)
     write_text(arguments.csv, table.to_csv(index=False, float_format="%.4g", lineterminator="\n"))
+    write_beside(arguments.csv, {"runs": [row["run"] for row in rows]}, {})
 
 
 if __name__ == "__main__":

@@ -10,13 +10,14 @@ def main() -> None:
     """Measure and write {"rows": [one a method]}."""
     from scalebio import planted_runs
     from scalebio.files import write_json
+    from scalebio.provenance import provenance
 
     options = cli.parser(__doc__)
     options.add_argument("--output", required=True, metavar="FILE", help="JSON file to write")
     arguments = options.parse_args()
     task, base, seed = (arguments.settings[key] for key in ("task", "base", "seed"))
     rows = planted_runs.measure(task, base, seed, lambda text: print(text, flush=True))
-    write_json(arguments.output, {"rows": rows})
+    write_json(arguments.output, {"rows": rows, "provenance": provenance(arguments.settings, {})})
 
 
 if __name__ == "__main__":

@@ -13,16 +13,18 @@ def main() -> None:
     from scalebio import semantics_runs
     from scalebio.files import write_text
     from scalebio.progress import Progress
+    from scalebio.provenance import write_beside
 
     options = cli.parser(__doc__)
-    options.add_argument("--output", required=True, metavar="CSV", help="table to write")
+    options.add_argument("--csv", required=True, metavar="FILE", help="table to write")
     arguments = options.parse_args()
     task, seed = arguments.settings["task"], arguments.settings["seed"]
     progress, rows = Progress(f"semantics {task} seed {seed}"), []
     for row in semantics_runs.measure(task, seed):
         rows.append(row)
         progress(len(rows), len(semantics_runs.variants()), f"{row['variant']}: tv {row['tv']:.3f}")
-    write_text(arguments.output, pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
+    write_text(arguments.csv, pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
+    write_beside(arguments.csv, arguments.settings, {})
 
 
 if __name__ == "__main__":

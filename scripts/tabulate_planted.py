@@ -13,6 +13,7 @@ def main() -> None:
 
     from scalebio.figures import house, planted
     from scalebio.files import write_text
+    from scalebio.provenance import numbered, write_beside
     from scalebio.tables import planted as table
 
     options = cli.parser(__doc__)
@@ -26,6 +27,8 @@ def main() -> None:
     write_text(arguments.markdown, table.summary(frame).markdown())
     with house.style():
         house.save(planted.draw(frame, {}), arguments.pdf, arguments.png)
+    made = {kind: getattr(arguments, kind) for kind in ("markdown", "pdf", "png")}
+    write_beside(arguments.csv, {}, numbered(arguments.rows, "runs"), **made)
 
 
 if __name__ == "__main__":

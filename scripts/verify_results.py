@@ -1,6 +1,6 @@
 """Compare a results folder with the hashes its own files record. Knows nothing of this repository but the form of that record.
 
-    python verify_results.py results/STUDY [--code CHECKOUT] [--quiet]
+    python verify_results.py results/STUDY [--code CHECKOUT] [--partial] [--quiet]
 
 Every JSON file with `provenance` is read: its settings and its own content, the files it was made from (`inputs`) and made beside it
 (`outputs`), and the files in a model's folder (`weights`, `files`) are hashed again. Paths are recorded relative to where the study ran:
@@ -8,8 +8,9 @@ Every JSON file with `provenance` is read: its settings and its own content, the
 above it. The study is the one that most outputs are recorded under.
 With --code, the code and the lock file that made each result are compared with a checkout, too.
 
-Prints what does not match, what is not there to compare, and files that no record vouches for. Exit status: 1 if anything does not match
-or cannot be read, else 0. Needs nothing but Python's standard library.
+Prints what does not match, what is gone from the folder, what lies elsewhere and is not there to compare, and files that no
+record vouches for. Exit status: 1 if anything does not match, cannot be read or is gone (with --partial, for a folder kept
+without its models, say, what is gone does not count), else 0. Needs nothing but Python's standard library.
 """
 
 import argparse
@@ -19,7 +20,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-MISMATCH, MISSING, UNRECORDED = "does not match", "not there", "no record"
+MISMATCH, GONE, ELSEWHERE, UNRECORDED = "does not match", "gone", "not there", "no record"
 # What results need not vouch for: time and memory differ from run to run, journals are working files, an audit looks ahead.
 UNCLAIMED = (".tsv", ".journal", ".passed", "ro-crate-metadata.json", "audit.json", "audit.md", "audit.html")
 UNCLAIMED_FOLDERS = {"downloads", "benchmarks", "checkpoints"}
@@ -124,7 +125,7 @@ class Verification:
     def _file(self, path: Path, what: str, file: Path, digest: str) -> None:
         self.claimed.add(file)
         if not file.is_file():
-            self._fault(MISSING, path, f"{what}: {file}")
+            self._fault(GONE if file.is_relative_to(self.folder) else ELSEWHERE, path, f"{what}: {file}")
             return
         if file not in self._known:
             self._known[file] = sha256(file)
@@ -143,21 +144,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="results/<study>")
     parser.add_argument("--code", type=Path, metavar="CHECKOUT", help="compare code and lock file with this checkout")
-    parser.add_argument("--quiet", action="store_true", help="of what is not a mismatch print the counts only")
+    parser.add_argument("--partial", action="store_true", help="some files were left out on purpose: gone is no fault")
+    parser.add_argument("--quiet", action="store_true", help="print faults only, of all else the counts")
     given = parser.parse_args()
     if not given.folder.is_dir():
         parser.error(f"{given.folder} is no folder; give results/<study>")
     made = Verification(given.folder.resolve(), given.code.resolve() if given.code else None)
     made.run()
+    fatal = {MISMATCH} if given.partial else {MISMATCH, GONE}
     for kind, path, what in made.faults:
-        if kind == MISMATCH or not given.quiet:
+        if kind in fatal or not given.quiet:
             print(f"{kind}: {path}: {what}")
     counts = Counter(kind for kind, _, _ in made.faults)
-    listed = ", ".join(f"{counts[kind]} {kind}" for kind in (MISMATCH, MISSING, UNRECORDED))
+    listed = ", ".join(f"{counts[kind]} {kind}" for kind in (MISMATCH, GONE, ELSEWHERE, UNRECORDED))
     print(f"{made.checked} hashes compared in {given.folder}: {listed}")
     if not made.checked:
         print("nothing was compared: no JSON file there has provenance")
-    return 1 if counts[MISMATCH] or not made.checked else 0
+    return 1 if any(counts[kind] for kind in fatal) or not made.checked else 0
 
 
 if __name__ == "__main__":

@@ -128,6 +128,6 @@ def test_the_figure_shows_every_run():
     ],
 )
 def test_real_runs_hold_what_was_predicted(name):
-    """Of all the process's memory; what a row of docs/memory.md says of more runs."""
+    """Above the imports, which differ by 120 MB with how much of the libraries' files the system maps (docs/memory.md)."""
     row = memory_check.row(memory_check.RUNS[name])
-    assert row["ratio"] == pytest.approx(1, abs=0.15), row
+    assert row["ratio_above"] == pytest.approx(1, abs=0.15), row

@@ -83,7 +83,7 @@ def test_it_imports_the_standard_library_only(root):
 def test_a_finished_study_verifies_and_every_file_of_it_is_vouched_for(finished, verify):
     done = verify(finished.path / "results/small", "--code", str(finished.path))
     assert done.returncode == 0, done.stdout
-    assert done.stdout.count("\n") == 1 and "0 does not match, 0 not there, 0 no record" in done.stdout
+    assert done.stdout.count("\n") == 1 and "0 does not match, 0 gone, 0 not there, 0 no record" in done.stdout
     assert int(done.stdout.split()[0]) > 1000
 
 
@@ -109,6 +109,18 @@ def test_one_changed_byte_is_found(results, verify, kind):
     assert done.returncode == 1
     mismatches = [line for line in done.stdout.splitlines() if line.startswith("does not match")]
     assert mismatches and any(kind in line for line in mismatches), done.stdout
+
+
+def test_a_file_that_is_gone_is_a_fault_unless_it_was_left_out_on_purpose(results, verify):
+    file = results / RUN / "model/model.safetensors"
+    kept = file.read_bytes()
+    file.unlink()
+    try:
+        done, partial = verify(results, "--quiet"), verify(results, "--quiet", "--partial")
+    finally:
+        file.write_bytes(kept)
+    assert done.returncode == 1 and f"gone: {RUN}/model/provenance.json: weights: {file}" in done.stdout
+    assert partial.returncode == 0 and partial.stdout.count("\n") == 1 and "0 gone" not in partial.stdout
 
 
 def test_other_code_is_told_only_when_asked(results, verify, tmp_path):
@@ -141,7 +153,7 @@ def test_inputs_of_another_study_are_looked_up_there(verify, tmp_path):
     old = record("old", "weights.json")
     record("grown", "weights.json", start=old)
     done = verify(tmp_path / "results/grown")
-    assert done.returncode == 0 and "0 does not match, 0 not there" in done.stdout, done.stdout
+    assert done.returncode == 0 and "0 does not match, 0 gone, 0 not there" in done.stdout, done.stdout
     old.write_text("{}")
     assert "weights.json: input start" in verify(tmp_path / "results/grown").stdout
 

@@ -1,6 +1,6 @@
 # bench: what one outer step costs, against the released code's step written plainly, and how long judging takes. Of no
 # study, asked for by name.
-# out: results/bench/step.{csv,md,pdf,png}, growth.{csv,pdf,png}, judging.csv
+# out: results/bench/step.{csv,md}, growth.csv, judging.csv, figures/{step,growth}.{pdf,png}
 
 
 rule bench_step:
@@ -10,6 +10,7 @@ rule bench_step:
     output:
         csv="results/bench/step.csv",
         markdown="results/bench/step.md",
+        provenance="results/bench/step.provenance.json",
     log:
         "logs/bench/step.log",
     benchmark:
@@ -37,9 +38,9 @@ rule bench:
         ],
         table=rules.bench_step.output.csv,
     output:
-        png="results/bench/step.png",
-        pdf="results/bench/step.pdf",
-        provenance="results/bench/step.provenance.json",
+        png="results/bench/figures/step.png",
+        pdf="results/bench/figures/step.pdf",
+        provenance="results/bench/figures/step.provenance.json",
     log:
         "logs/bench/draw_figure.log",
     benchmark:
@@ -64,7 +65,8 @@ rule growth_table:
     input:
         code=code("bench_growth.py"),
     output:
-        "results/bench/growth.csv",
+        csv="results/bench/growth.csv",
+        provenance="results/bench/growth.provenance.json",
     log:
         "logs/bench/growth.log",
     conda:
@@ -76,18 +78,18 @@ rule growth_table:
     params:
         launch=launcher,
     shell:
-        "{params.launch:q} {input.code[0]} --csv {output:q} 2>&1 | tee -i {log:q}"
+        "{params.launch:q} {input.code[0]} --csv {output.csv:q} 2>&1 | tee -i {log:q}"
 
 
 rule growth:
     """How a step's cost grows with sources, example length and model size, as a figure (not part of a study)."""
     input:
         code=code("draw_figure.py") + ["scripts/scalebio/figures/growth.py", "scripts/scalebio/figures/house.mplstyle"],
-        table=rules.growth_table.output[0],
+        table=rules.growth_table.output.csv,
     output:
-        png="results/bench/growth.png",
-        pdf="results/bench/growth.pdf",
-        provenance="results/bench/growth.provenance.json",
+        png="results/bench/figures/growth.png",
+        pdf="results/bench/figures/growth.pdf",
+        provenance="results/bench/figures/growth.provenance.json",
     log:
         "logs/bench/draw_growth.log",
     localrule: True
@@ -110,7 +112,8 @@ rule bench_judging:
     input:
         code=code("bench_judging.py"),
     output:
-        "results/bench/judging.csv",
+        csv="results/bench/judging.csv",
+        provenance="results/bench/judging.provenance.json",
     log:
         "logs/bench/judging.log",
     benchmark:
@@ -125,4 +128,4 @@ rule bench_judging:
     params:
         launch=launcher,
     shell:
-        "{params.launch:q} {input.code[0]} --csv {output:q} 2>&1 | tee -i {log:q}"
+        "{params.launch:q} {input.code[0]} --csv {output.csv:q} 2>&1 | tee -i {log:q}"

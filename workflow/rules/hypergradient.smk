@@ -1,5 +1,5 @@
 # hypergradient: ScaleBiO's λ gradient held against exact ones. Of no study, and asked for by name only.
-# out: results/hypergradient/hypergradient.{csv,md,pdf,png}
+# out: results/hypergradient/hypergradient.{csv,md}, figures/hypergradient.{pdf,png}
 
 
 rule hypergradient_check:
@@ -9,6 +9,7 @@ rule hypergradient_check:
     output:
         csv="results/hypergradient/hypergradient.csv",
         markdown="results/hypergradient/hypergradient.md",
+        provenance="results/hypergradient/hypergradient.provenance.json",
     log:
         "logs/hypergradient/check_hypergradient.log",
     benchmark:
@@ -34,9 +35,9 @@ rule hypergradient:
         + ["scripts/scalebio/figures/hypergradient.py", "scripts/scalebio/figures/house.mplstyle"],
         table=rules.hypergradient_check.output.csv,
     output:
-        png="results/hypergradient/hypergradient.png",
-        pdf="results/hypergradient/hypergradient.pdf",
-        provenance="results/hypergradient/hypergradient.provenance.json",
+        png="results/hypergradient/figures/hypergradient.png",
+        pdf="results/hypergradient/figures/hypergradient.pdf",
+        provenance="results/hypergradient/figures/hypergradient.provenance.json",
     log:
         "logs/hypergradient/draw_figure.log",
     benchmark:

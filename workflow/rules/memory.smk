@@ -1,6 +1,6 @@
 # memory: the shape of a model → what training it will hold, by what trains; without activations.
 # in: the study's `models`, a fetched model's config.json where its shape is not known   out: memory/<model>.json
-# and, of no study: that prediction with activations held against measured runs   out: results/memory/check.{csv,pdf,png}
+# and, of no study: that prediction with activations held against measured runs   out: results/memory/check.csv, figures/check.{pdf,png}
 
 
 rule predict_memory:
@@ -36,7 +36,8 @@ rule memory_check_table:
     input:
         code=code("measure_memory.py"),
     output:
-        "results/memory/check.csv",
+        csv="results/memory/check.csv",
+        provenance="results/memory/check.provenance.json",
     log:
         "logs/memory/check.log",
     benchmark:
@@ -51,7 +52,7 @@ rule memory_check_table:
     params:
         launch=launcher,
     shell:
-        "{params.launch:q} {input.code[0]} --csv {output:q} 2>&1 | tee -i {log:q}"
+        "{params.launch:q} {input.code[0]} --csv {output.csv:q} 2>&1 | tee -i {log:q}"
 
 
 rule memory_check:
@@ -59,11 +60,11 @@ rule memory_check:
     input:
         code=code("draw_figure.py")
         + ["scripts/scalebio/figures/memory_check.py", "scripts/scalebio/figures/house.mplstyle"],
-        table=rules.memory_check_table.output[0],
+        table=rules.memory_check_table.output.csv,
     output:
-        png="results/memory/check.png",
-        pdf="results/memory/check.pdf",
-        provenance="results/memory/check.provenance.json",
+        png="results/memory/figures/check.png",
+        pdf="results/memory/figures/check.pdf",
+        provenance="results/memory/figures/check.provenance.json",
     log:
         "logs/memory/draw_check.log",
     localrule: True

@@ -52,6 +52,7 @@ rule planted:
         markdown=f"{PLANTED}/planted.md",
         pdf=f"{PLANTED}/planted.pdf",
         png=f"{PLANTED}/planted.png",
+        provenance=f"{PLANTED}/planted.provenance.json",
     log:
         "logs/planted/planted.log",
     localrule: True

@@ -12,7 +12,8 @@ rule measure_semantics:
     input:
         code=code("measure_semantics.py"),
     output:
-        f"{SEMANTICS}/runs/{{task}}_seed{{seed}}.csv",
+        csv=f"{SEMANTICS}/runs/{{task}}_seed{{seed}}.csv",
+        provenance=f"{SEMANTICS}/runs/{{task}}_seed{{seed}}.provenance.json",
     log:
         "logs/semantics/{task}_seed{seed}.log",
     benchmark:
@@ -29,7 +30,7 @@ rule measure_semantics:
         launch=launcher,
         settings=lambda w: as_json(task=w.task, seed=int(w.seed)),
     shell:
-        "{params.launch:q} {input.code[0]} --settings {params.settings:q} --output {output:q} 2>&1 | tee -i {log:q}"
+        "{params.launch:q} {input.code[0]} --settings {params.settings:q} --csv {output.csv:q} 2>&1 | tee -i {log:q}"
 
 
 rule semantics_table:
