@@ -42,11 +42,12 @@ def test_every_mode_runs_and_holds_what_was_predicted():
     for row in rows:
         held = smoke.predicted(row["trains"], SHAPE, 2 if row["job"] == "reweighting" else 1)
         assert row["state_gb"] * 1e9 == pytest.approx(held.parameters + held.states, abs=1)
+        assert row["predicted_peak_gb"] * 1e9 > held.parameters + held.gradients + held.states
         assert f"{row['job']}" in smoke.line(row)
 
 
 def test_what_cannot_fit_is_said_and_skipped(monkeypatch):
-    least = smoke.predicted("frozen embeddings", SHAPE, models=1).total
+    least = smoke.predicted_peak("frozen embeddings", SHAPE, 1, 16, Parallel()).total
     monkeypatch.setattr(smoke, "_room", lambda parallel: least)
     outcomes = {(row["job"], row["trains"]): row["outcome"] for row in smoke.modes(SHAPE, 16, Parallel())}
     assert outcomes["reweighting", "full"].startswith("does not fit")

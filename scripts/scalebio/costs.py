@@ -15,7 +15,10 @@ FLOAT32 = 4
 
 @dataclass(frozen=True)
 class Held:
-    """Bytes held by one process between the backward pass and the optimiser's step, where most is held at once."""
+    """Bytes held by one process between the backward pass and the optimiser's step.
+
+    Sharded gradients are whole before that, from a step's first pass to its last one; `predicted_memory` counts them so.
+    """
 
     parameters: int
     gradients: int

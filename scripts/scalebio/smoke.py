@@ -9,7 +9,7 @@ import psutil
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from scalebio import costs, lora
+from scalebio import costs, lora, predicted_memory
 from scalebio.bilevel import Bilevel
 from scalebio.chat import Example
 from scalebio.config import Lisa, Lora
@@ -27,16 +27,20 @@ TRAINS = {
 
 
 def modes(shape: dict, tokens: int, parallel: Parallel) -> Iterator[dict]:
-    """Rows {job, trains, predicted_gb, state_gb, peak_gb, seconds, outcome}, one a mode, as each is done.
+    """Rows {job, trains, predicted_gb, predicted_peak_gb, state_gb, peak_gb, seconds, outcome}, one a mode, as each is done.
 
     `predicted_gb`: parameters, gradients and optimiser state of one process; `state_gb`: the same, counted from the
-    tensors after the step, without the gradients, which are gone by then; `peak_gb`: of the GPU, activations included.
+    tensors after the step, without the gradients, which are gone by then; `peak_gb`: of the GPU, activations included, and
+    `predicted_peak_gb` what it should be. Both are without what CUDA holds by itself.
     """
     for job, models in (("reweighting", 2), ("fine-tuning", 1)):
         for trains in TRAINS:
             held = predicted(trains, shape, models, parallel.world, parallel.shard)
+            peak = predicted_peak(trains, shape, models, tokens, parallel)
             row = {"job": job, "trains": trains, "predicted_gb": held.total / 1e9}
-            if held.total > (room := _room(parallel)):
+            row["predicted_peak_gb"] = (peak.total - peak.base) / 1e9
+            # Offloaded, what is held rests where the room is, and the pass does not.
+            if (held.total if parallel.offload else peak.total) > (room := _room(parallel)):
                 yield row | {"outcome": f"does not fit: {room / 1e9:.0f} GB per process"}
                 continue
             yield row | _one(job, trains, shape, tokens, parallel)
@@ -51,12 +55,30 @@ def predicted(trains: str, shape: dict, models: int, processes: int = 1, shard: 
     return costs.held(model, layers, models, processes, shard)
 
 
+def predicted_peak(trains: str, shape: dict, models: int, tokens: int, parallel: Parallel) -> predicted_memory.Peak:
+    """The same with one row of `tokens` tokens in a pass."""
+    settings = TRAINS[trains]
+    return predicted_memory.peak(
+        LlamaConfig(**shape),
+        lisa=settings if isinstance(settings, Lisa) else None,
+        lora=settings if isinstance(settings, Lora) else None,
+        models=models,
+        micro_batch=1,
+        max_length=tokens,
+        processes=parallel.world,
+        shard=parallel.shard,
+        offload=parallel.offload,
+        recompute=parallel.recompute,
+        device=parallel.device.type,
+    )
+
+
 def line(row: dict) -> str:
     """One line for a reader."""
-    text = f"{row['job']:12} {row['trains']:18} predicted {row['predicted_gb']:8.3f} GB"
+    text = f"{row['job']:12} {row['trains']:18} predicted {row['predicted_gb']:8.3f} GB, peak {row['predicted_peak_gb']:.3f} GB"
     if "seconds" in row:
         peak = f", peak {row['peak_gb']:.3f} GB" if row["peak_gb"] is not None else ""
-        text += f", between steps {row['state_gb']:.3f} GB{peak}, {row['seconds']:.2f} s a step"
+        text += f"; between steps {row['state_gb']:.3f} GB{peak}, {row['seconds']:.2f} s a step"
     return f"{text}: {row['outcome']}"
 
 
