@@ -8,6 +8,7 @@ from pathlib import Path
 
 from transformers import PretrainedConfig
 
+from scalebio import memory_by_mode
 from scalebio.audit import disk, memory, sources, times, work
 from scalebio.audit.plan import Planned
 from scalebio.audit.work import Work
@@ -134,7 +135,7 @@ class Estimator:
     def parameters(self, name: str) -> int | None:
         """How many numbers a model of the study is; None if that is not known."""
         config = self.shape(name)
-        return self._once(("parameters", name), lambda: memory.parameters(config)) if config else None
+        return self._once(("parameters", name), lambda: memory_by_mode.parameters(config)) if config else None
 
     def _fetching(self, job: Planned) -> Estimate:
         name = job.wildcards["model"]

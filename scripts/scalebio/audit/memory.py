@@ -39,11 +39,6 @@ def known_shape(model: Model, folder: str | None) -> PretrainedConfig | None:
     return None
 
 
-def parameters(config: PretrainedConfig) -> int:
-    """How many numbers a model of this shape is."""
-    return memory_by_mode.parameters(config)
-
-
 def training(
     model: Model, config: PretrainedConfig, trains: dict[str, Lisa | Lora | None], work: Work, hardware: Hardware
 ) -> Peak:
@@ -69,7 +64,7 @@ def training(
     if not work.check_gradients:
         return found
     # The check follows the loop, with one model, and of all parameters where their gradients fit (`confirmation.confirm_run`).
-    whole = work.check_gradients * FLOAT32 * parameters(config) <= WHOLE_GRADIENTS
+    whole = work.check_gradients * FLOAT32 * memory_by_mode.parameters(config) <= WHOLE_GRADIENTS
     check = held(1, work.check_gradients - 1, **({"lisa": None, "lora": None} if whole else trains))
     return max(found, check, key=lambda one: one.total)
 
@@ -84,7 +79,7 @@ def answering(config: PretrainedConfig, work: Work, length: int, hardware: Hardw
     kept = 2 * config.num_hidden_layers * heads * width * length * work.batch * FLOAT32 if work.generated else 0
     logits = (work.batch if work.generated else length) * config.vocab_size * FLOAT32
     base = CUDA_BASE if hardware.gpus else CPU_BASE
-    return Peak(parameters(config) * FLOAT32, 0, 0, kept, logits, base)
+    return Peak(memory_by_mode.parameters(config) * FLOAT32, 0, 0, kept, logits, base)
 
 
 def main_memory(parameters: int, states: int, models: int, whole: int, hardware: Hardware) -> float:
