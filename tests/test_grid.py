@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from matplotlib.text import Text
 
 from scalebio import grid_regret, planted_grid
@@ -145,3 +146,11 @@ def test_places_in_the_triangle_keep_distances():
     corners = figure.places(np.eye(3))
     assert [np.linalg.norm(corners[i] - corners[j]) for i, j in ((0, 1), (0, 2), (1, 2))] == pytest.approx([1, 1, 1])
     np.testing.assert_allclose(figure.places(np.full((1, 3), 1 / 3)), [corners.mean(axis=0)])
+
+
+def test_rivals_have_the_settings_of_the_comparison(root):
+    overlay = yaml.safe_load((root / "config/overlays/baselines.yaml").read_text())["methods"]
+    named = {name.lower().replace("-", "_"): settings for name, settings in planted_grid.RIVALS.items()}
+    assert named.keys() == overlay.keys() - {"oracle"}
+    for name, settings in named.items():
+        assert type(settings).model_validate(overlay[name]) == settings

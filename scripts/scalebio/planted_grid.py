@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from scalebio import journal, planted, weighting
-from scalebio.config_methods import GradientAlignment
+from scalebio.config_methods import DoReMi, ExactBilevel, GradientAlignment, Less, RegMix, RhoLoss
 from scalebio.grid_regret import best_point
 from scalebio.planted_runs import IMPROVED, MATCHING, PUBLISHED, problem
 
@@ -22,12 +22,25 @@ from scalebio.planted_runs import IMPROVED, MATCHING, PUBLISHED, problem
 # the cost. With 80 steps at the lower rate the best mixture is more extreme than the planted one (seed 20).
 BASE, STEPS, LEARNING_RATE = "poor", 100, 3e-3
 LATTICE_SEEDS, FRESH_SEEDS = (0, 1), (2, 3, 4, 5, 6)
-# Method → its settings and seeds. DoGE's settings are those of config/overlays/baselines.yaml, for its reasons.
+# As in config/overlays/baselines.yaml, for its reasons.
+RIVALS = {
+    "DoGE": GradientAlignment(kind="gradient_alignment", steps=160, learning_rate=1e-3, mu=0.01),
+    "DoReMi": DoReMi(kind="doremi", steps=160, learning_rate=1e-3),
+    "RHO-LOSS": RhoLoss(
+        kind="rho_loss", steps=160, learning_rate=1e-3, reference_steps=60, reference_learning_rate=1e-3
+    ),
+    "LESS": Less(kind="less", epochs=2, batch=32, learning_rate=1e-3, rank=8, alpha=32),
+    "RegMix": RegMix(kind="regmix", runs=64, steps=60, batch=36, learning_rate=1e-3),
+    "DARTS": ExactBilevel(
+        kind="exact_bilevel", hypergradient="one_step", steps=160, learning_rate=0.1, weight_learning_rate=0.08
+    ),
+}
+# Method → its settings and seeds.
 METHODS = {
     "published": (PUBLISHED, (40, 41)),
     "improved": (IMPROVED, (40, 41)),
     "gradient matching": (MATCHING, (40,)),
-    "DoGE": (GradientAlignment(kind="gradient_alignment", steps=160, learning_rate=1e-3, mu=0.01), (40,)),
+    **{name: (settings, (40,)) for name, settings in RIVALS.items()},
 }
 
 
