@@ -30,6 +30,7 @@ def source_findings(one, machine=EVERYTHING_HERE, results=NOWHERE):
         sources.licences(one),
         sources.leakage(one, results),
         sources.too_small(one, known),
+        sources.unusable(known),
     )
 
 
@@ -119,6 +120,33 @@ def test_sources_too_small_for_what_is_sure_to_be_asked():
     assert supply(3, None) == [(FAILS, "sources.one")], "fewer rows than one step takes"
 
 
+def test_files_are_read_as_the_study_says_and_all_that_is_wrong_is_told_at_once(tmp_path):
+    def use(files):
+        def change(mapping):
+            for name, text in files.items():
+                (tmp_path / f"{name}.jsonl").write_text(text, encoding="utf-8")
+                mapping["sources"][name] = {"file": str(tmp_path / f"{name}.jsonl"), "licence": "CC0"}
+
+        return study(change)
+
+    row = '{"prompt": "one?", "response": "two"}\n'
+    sound = use({"one": row * 600})
+    assert source_findings(sound) == []
+    assert sources.supplies(sound, NOWHERE)["one"] == sources.Supply(600, "counted in the file")
+    assert sources.supplies(sound, NOWHERE, read=False)["one"].rows is None
+    wrong = use({"one": row * 600 + '{"prompt": "one?", "response": ""}\n', "held_out": "no JSON\n"})
+    assert set(source_findings(wrong)) == {(FAILS, "sources.one"), (FAILS, "sources.held_out")}
+    told = [finding.what for finding in sources.unusable(sources.supplies(wrong, NOWHERE))]
+    assert "1 of 601 rows have no answer (line 601)" in told[0] and "held_out.jsonl, line 1: not valid JSON" in told[1]
+
+
+def test_large_files_are_left_to_the_jobs(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "READ", 3)
+    (tmp_path / "one.jsonl").write_text("no JSON")
+    one = study(lambda mapping: mapping["sources"].update(one={"file": str(tmp_path / "one.jsonl"), "licence": "CC0"}))
+    assert sources.supplies(one, NOWHERE)["one"] == sources.Supply(None, "known when it is read")
+
+
 def test_reference_sources_too_small_for_their_rows():
     one = study(lambda mapping: mapping["sources"]["held_out"].update(rows=300))
     assert source_findings(one) == [(FAILS, "references.wanted")]
@@ -142,7 +170,7 @@ def test_the_largest_share_that_a_source_can_give(tmp_path):
 def estimate(one, rule="learn_weights", **more):
     """The estimate of one job of a study."""
     job = planned(rule, **({"gpus": 8} | more))
-    return Estimator(one, [job], NOWHERE, Machine()).one(job)
+    return Estimator(one, [job], NOWHERE, Machine(), sources.supplies(one, NOWHERE)).one(job)
 
 
 @pytest.mark.parametrize("share, verdict", [(0.5, FITS), (0.95, TIGHT), (1.05, TOO_LARGE)])

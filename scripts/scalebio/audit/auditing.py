@@ -24,9 +24,9 @@ def make(jobs: list[Planned], config: dict, machine: Machine | None) -> dict:
     study = load_study(config)
     # A folder that is never there.
     results = Path("results") / study.study if machine else Path("results") / study.study / "nothing"
+    known = sources.supplies(study, results, read=machine is not None)
     machine = machine or Machine()
-    known = sources.supplies(study, results)
-    estimates = Estimator(study, jobs, results, machine).all()
+    estimates = Estimator(study, jobs, results, machine, known).all()
     needed = [job for job in jobs if job.needed]
     judged = {job.wildcards["experiment"] for job in needed if job.rule == "mtbench_judgments"}
     asked = judging.judging(study, [name for name in study.run if name in judged])
@@ -34,6 +34,7 @@ def make(jobs: list[Planned], config: dict, machine: Machine | None) -> dict:
     found = [
         *checks.fitting(estimates),
         *checks.main_memory(estimates),
+        *sources.unusable(known),
         *sources.access(study, to_fetch, machine.token),
         *checks.judge(study, asked, machine),
         *sources.too_small(study, known),

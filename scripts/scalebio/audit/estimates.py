@@ -92,11 +92,13 @@ def stage_of(rule: str) -> str:
 
 
 class Estimator:
-    """Estimates of one study's jobs; `results`: folder of its results, as seen from the working directory."""
+    """Estimates of one study's jobs; `results`: folder of its results, as seen from the working directory; `known`: its sources'."""
 
-    def __init__(self, study: Study, jobs: list[Planned], results: Path, machine: Machine):
+    def __init__(
+        self, study: Study, jobs: list[Planned], results: Path, machine: Machine, known: dict[str, sources.Supply]
+    ):
         self.study, self.jobs, self.results, self.machine = study, jobs, results, machine
-        self.rows = sources.rows_known(sources.supplies(study, results))
+        self.rows = sources.rows_known(known)
         # Models without values still take seconds, so each question is asked once.
         self._answers: dict[tuple, object] = {}
 

@@ -1,8 +1,9 @@
-"""What would fail or mislead because of sources and models: access, revisions, licences, leakage, too few rows.
+"""What would fail or mislead because of sources and models: access, revisions, licences, leakage, files at fault, too few rows.
 
-Reads the study, and of results only manifests and verdicts that are there; asks nobody.
+Reads the study, its own files unless they are large, and of results only manifests and verdicts that are there; asks nobody.
 """
 
+import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,23 +11,31 @@ from pathlib import Path
 
 from scalebio.audit.findings import FAILS, NOTES, WARNS, Finding, failed_gate
 from scalebio.config import Experiment, Source, Study
+from scalebio.errors import UserError
 from scalebio.files import read_json
 from scalebio.origins import Hub
+from scalebio.sources import load, local_file
 
 # Licences are matched by what their names say, which is no legal advice.
 NON_COMMERCIAL = re.compile(r"\bNC\b|non-?commercial|research[- ]only", re.IGNORECASE)
 NO_DERIVATIVES = re.compile(r"\bND\b|no-?deriv", re.IGNORECASE)
 NOT_STATED = re.compile(r"not stated|unknown|^\s*$", re.IGNORECASE)
 OWN_TERMS = re.compile(r"agreement of its own|terms of its own", re.IGNORECASE)
+# Files up to this many bytes are read; larger ones would take an audit more than seconds.
+READ = 100_000_000
 PINNED, UNVERIFIED, NO_COMMIT = "pinned", "unverified", "no commit"
 
 
 @dataclass(frozen=True)
 class Supply:
-    """How many rows a source has, and where that is known from; None where it is not known before the source is read."""
+    """How many rows a source has, and where that is known from; None where it is not known before the source is read.
+
+    `fault`: why its file cannot be used as the study says.
+    """
 
     rows: int | None
     source: str
+    fault: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,8 +72,11 @@ def revision(hub: Hub | None) -> str:
     return NO_COMMIT if hub is None else PINNED if hub.commit else UNVERIFIED
 
 
-def supply(name: str, source: Source, results: Path) -> Supply:
-    """Rows of a source after its filters, from its manifest or from what the study states."""
+def supply(name: str, source: Source, offline_data: str | None, results: Path, read: bool) -> Supply:
+    """Rows of a source after its filters: from its file (if `read`), from its manifest, or from what the study states."""
+    file = local_file(source, offline_data)
+    if read and file and file.is_file() and file.stat().st_size <= READ:
+        return _from_file(name, source.model_dump_json(), offline_data, file.stat().st_mtime_ns)
     manifest = results / "sources" / f"{name}.json"
     if manifest.is_file():
         return Supply(read_json(manifest)["rows"], "counted when it was read")
@@ -75,9 +87,28 @@ def supply(name: str, source: Source, results: Path) -> Supply:
     return Supply(None, "known when it is read")
 
 
-def supplies(study: Study, results: Path) -> dict[str, Supply]:
+@functools.cache
+def _from_file(name: str, source: str, offline_data: str | None, changed: int) -> Supply:
+    """As the job that makes the source will read it; `source`: its entry as JSON, `changed`: when the file last was."""
+    try:
+        rows, _ = load(name, Source.model_validate_json(source), offline_data)
+    except UserError as error:
+        return Supply(None, "the file is at fault", str(error))
+    return Supply(len(rows), "counted in the file")
+
+
+def supplies(study: Study, results: Path, read: bool = True) -> dict[str, Supply]:
     """Of every source in use."""
-    return {name: supply(name, source, results) for name, source in used_sources(study).items()}
+    return {
+        name: supply(name, source, study.offline_data, results, read) for name, source in used_sources(study).items()
+    }
+
+
+def unusable(known: dict[str, Supply]) -> Iterator[Finding]:
+    """Files that cannot be read as the study says, all of them at once."""
+    for name, one in known.items():
+        if one.fault:
+            yield Finding(FAILS, "file", f"sources.{name}", one.fault, "mend the file, or its entry, as it says")
 
 
 # --- access, revisions, licences -----------------------------------------------------------------------------------------
