@@ -16,12 +16,12 @@ from scalebio.tables.runs import Run
 SEEDS = range(4)
 COST = {"forward_tokens": 0, "backward_tokens": 0}
 MIXTURE = {"sources": {"a": {"tokens": 1}}}
-FACTS = {"model": "small", "methods": ["uniform", "scalebio", "less"], "learning": ["scalebio", "less"]}
+FACTS = {"model": "small", "methods": ["uniform", "scalebio", "less"], "rivals": ["less"]}
 EXPERIMENTS = {"x": FACTS | {"weights_from": None}, "y": FACTS | {"model": "large", "weights_from": None}}
 EXPERIMENTS["taken"] = FACTS | {
     "model": "large",
     "methods": ["scalebio"],
-    "learning": ["scalebio"],
+    "rivals": [],
     "weights_from": "x",
 }
 
@@ -221,8 +221,8 @@ def test_gain(gains, verdict, tmp_path):
 
 
 def test_baselines_are_compared_one_by_one(tmp_path):
-    experiments = {"x": FACTS | {"learning": ["scalebio", "less", "worse", "alike", "once"], "weights_from": None}}
-    experiments["x"]["methods"] = ["uniform", *experiments["x"]["learning"]]
+    experiments = {"x": FACTS | {"rivals": ["less", "worse", "alike", "once"], "weights_from": None}}
+    experiments["x"]["methods"] = ["uniform", "scalebio", *experiments["x"]["rivals"]]
     frame = losses(
         x__scalebio=around(1.0, 0.01),
         x__less={seed: 0.5 + 0.001 * seed for seed in SEEDS},

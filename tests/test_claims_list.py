@@ -126,7 +126,7 @@ def test_a_finished_study_ends_with_its_claims(finished):
 def test_tables_of_a_real_study_are_read(finished):
     folder = finished.path / "results/small/tables"
     tables = {name: str(folder / f"{name}.csv") for name in measures.COLUMNS if (folder / f"{name}.csv").exists()}
-    facts = {"model": "tiny", "methods": ["uniform", "scalebio"], "learning": ["scalebio"], "weights_from": None}
+    facts = {"model": "tiny", "methods": ["uniform", "scalebio"], "rivals": [], "weights_from": None}
     study = measures.Study("small", {"sums": facts}, tables)
     common = {"scale": "small", "experiments": ["small/sums"], "needs": "n"}
     kinds = [{"kind": "share", "sources": "spoiled"}, {"kind": "gain"}, {"kind": "benchmark", "benchmark": "gsm8k"}]

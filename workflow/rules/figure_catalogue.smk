@@ -138,7 +138,12 @@ def claims_settings():
             "model": STUDY.experiments[name].model,
             "hub": getattr(STUDY.models[STUDY.experiments[name].model].hub, "id", None),
             "methods": STUDY.experiments[name].methods,
-            "learning": [method for method in STUDY.experiments[name].methods if method in LEARNS],
+            # Not other settings of the method that the claims are about.
+            "rivals": [
+                method
+                for method in STUDY.experiments[name].methods
+                if method in LEARNS and STUDY.methods[method].kind != "scalebio"
+            ],
             "weights_from": STUDY.experiments[name].weights_from,
         }
         for name in STUDY.run

@@ -42,7 +42,7 @@ LOSS = "nats per answer token"
 class Study:
     """A study's name, what is known of its experiments, and where its tables lie.
 
-    `experiments`: {name: {"model": name, "hub": its id or None, "methods": [...], "learning": [those that learn],
+    `experiments`: {name: {"model": name, "hub": its id or None, "methods": [...], "rivals": [other methods that learn],
     "weights_from": experiment or None}}.
     """
 
@@ -145,12 +145,12 @@ def _published_mtbench(rows: pd.DataFrame) -> None:
 
 
 def baselines(test: listing.Baselines, experiment: str, study: Study) -> list[Found]:
-    """Test loss or MT-Bench score minus that of each of the other methods, with Holm's correction over them."""
-    others = test.against or [name for name in study.experiments[experiment]["learning"] if name != test.method]
+    """Test loss or MT-Bench score minus that of each of the rivals, with Holm's correction over them."""
+    others = test.against or study.experiments[experiment]["rivals"]
     for name in others:
         study.require(experiment, name)
     if not others:
-        raise Missing(f"another method that learns in experiment {experiment}")
+        raise Missing(f"another method than ScaleBiO that learns in experiment {experiment}")
     if test.measure == "test_loss":
         rows, column, quantity = study.rows("test_loss", experiment=experiment), "test_loss", f"test losses, {LOSS}"
     else:
