@@ -26,16 +26,22 @@ def flat_gradient(
     share = torch.full((len(examples),), 1 / len(examples), dtype=parameters[0].dtype, device=device)
     objective, losses = loss(pack(examples, row_length).to(device), share)
     gradient = torch.cat([part.flatten() for part in torch.autograd.grad(objective, parameters)])
-    if not (torch.isfinite(losses).all() and torch.isfinite(gradient).all()):
-        fine = torch.isfinite(losses).tolist()
-        bad = [row for row, ok in zip(examples, fine, strict=True) if not ok] or examples
-        names = [row.name or f"a row of source number {row.source}" for row in bad]
-        more = f" and {len(names) - 5} more" if names[5:] else ""
-        raise UserError(
-            f"A loss or its gradient is not finite; rows at fault are among: {', '.join(names[:5])}{more}. Mend them, or "
-            "lower `learning_rate` of the method."
-        )
+    refuse_not_finite(examples, losses, gradient)
     return gradient
+
+
+def refuse_not_finite(examples: list[Example], losses: torch.Tensor, gradient: torch.Tensor) -> None:
+    """Raise UserError, naming the rows, unless all losses [examples] and the gradient are finite."""
+    if torch.isfinite(losses).all() and torch.isfinite(gradient).all():
+        return
+    fine = torch.isfinite(losses).tolist()
+    bad = [row for row, ok in zip(examples, fine, strict=True) if not ok] or examples
+    names = [row.name or f"a row of source number {row.source}" for row in bad]
+    more = f" and {len(names) - 5} more" if names[5:] else ""
+    raise UserError(
+        f"A loss or its gradient is not finite; rows at fault are among: {', '.join(names[:5])}{more}. Mend them, or "
+        "lower `learning_rate` of the method."
+    )
 
 
 class SourceGradients:

@@ -8,7 +8,8 @@ Xia et al. 2024, arXiv 2402.04333:
 3. z's score is the mean over i of cos(Γ_i(z), v_i), weighted by the epoch's mean learning rate (definition 3.1);
 4. the best rows are selected. As weights: each source's share of them.
 
-As in the paper: adapters on all maps of attention, everything else frozen, gradients of single rows. Choices made here:
+As in the paper: adapters on all maps of attention, everything else frozen, gradients of single rows (many in one pass, with
+the same result, `row_gradients`). Choices made here:
 the validation set is one task, so nothing is left of the maximum over subtasks; gradients are projected only if asked, which
 the paper does to keep them on disk for tasks to come (section 4.2); no dropout in adapters; and the learning rate falls by a
 cosine, not a line. Unlike in the authors' release, moments are corrected for their bias and validation gradients are
@@ -28,12 +29,13 @@ from scalebio.config import Lora
 from scalebio.config_methods import Less
 from scalebio.learner import Learner
 from scalebio.random_projection import RandomProjection
+from scalebio.row_gradients import row_gradients
 from scalebio.source_gradients import flat_gradient
 from scalebio.streams import stream
 from scalebio.weighting import Outcome, Problem, Spent, need_one_process
 
 # Rows whose directions are held at once: as many as a projection has use for, and no more than this many numbers.
-CHUNK_ROWS, CHUNK_NUMBERS = 256, 2**27
+CHUNK_ROWS, CHUNK_NUMBERS = 256, 2**26
 
 
 class Warmed:
@@ -68,13 +70,11 @@ class Warmed:
             torch.cat([states[parameter][key].flatten() for parameter in self.parameters])
             for key in ("exp_avg", "exp_avg_sq")
         )
-        rows = []
-        for example in examples:
-            gradient = self.gradient([example])
-            mean = (beta1 * first + (1 - beta1) * gradient) / (1 - beta1**steps)
-            square = (beta2 * second + (1 - beta2) * gradient.square()) / (1 - beta2**steps)
-            rows.append(mean / (square.sqrt() + group["eps"]))
-        return torch.stack(rows)
+        self.spent.step(sum(len(example.ids) for example in examples))
+        gradients = row_gradients(self.learner.loss, examples, self.parameters, self.row_length)
+        mean = (beta1 * first + (1 - beta1) * gradients) / (1 - beta1**steps)
+        square = (beta2 * second + (1 - beta2) * gradients.square()) / (1 - beta2**steps)
+        return mean / (square.sqrt() + group["eps"])
 
     def cosines(self, examples: list[Example], validation: list[Example], on_rows=lambda count: None) -> np.ndarray:
         """cos(Γ(z), v) of each example z with the mean gradient v of `validation`, by their projections: [examples]."""
