@@ -34,7 +34,7 @@ def make(jobs: list[Planned], config: dict, machine: Machine | None) -> dict:
     found = [
         *checks.fitting(estimates),
         *checks.main_memory(estimates),
-        *sources.unusable(known),
+        *sources.unusable(study, known),
         *sources.access(study, to_fetch, machine.token),
         *checks.judge(study, asked, machine),
         *sources.too_small(study, known),

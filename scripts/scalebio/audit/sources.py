@@ -6,14 +6,16 @@ Reads the study, its own files unless they are large, and of results only manife
 import functools
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from scalebio import pools
 from scalebio.audit.findings import FAILS, NOTES, WARNS, Finding, failed_gate
 from scalebio.config import Experiment, Source, Study
 from scalebio.errors import UserError
 from scalebio.files import read_json
 from scalebio.origins import Hub
+from scalebio.records import Record
 from scalebio.sources import load, local_file
 
 # Licences are matched by what their names say, which is no legal advice.
@@ -30,12 +32,13 @@ PINNED, UNVERIFIED, NO_COMMIT = "pinned", "unverified", "no commit"
 class Supply:
     """How many rows a source has, and where that is known from; None where it is not known before the source is read.
 
-    `fault`: why its file cannot be used as the study says.
+    `fault`: why its file cannot be used as the study says; `records`: its rows, where they were read.
     """
 
     rows: int | None
     source: str
     fault: str = ""
+    records: list[Record] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,8 @@ def supply(name: str, source: Source, offline_data: str | None, results: Path, r
     """Rows of a source after its filters: from its file (if `read`), from its manifest, or from what the study states."""
     file = local_file(source, offline_data)
     if read and file and file.is_file() and file.stat().st_size <= READ:
-        return _from_file(name, source.model_dump_json(), offline_data, file.stat().st_mtime_ns)
+        rows, fault = _read(name, source.model_dump_json(), offline_data, file.stat().st_mtime_ns)
+        return Supply(rows and len(rows), "the file is at fault" if fault else "counted in the file", fault, rows)
     manifest = results / "sources" / f"{name}.json"
     if manifest.is_file():
         return Supply(read_json(manifest)["rows"], "counted when it was read")
@@ -88,13 +92,12 @@ def supply(name: str, source: Source, offline_data: str | None, results: Path, r
 
 
 @functools.cache
-def _from_file(name: str, source: str, offline_data: str | None, changed: int) -> Supply:
-    """As the job that makes the source will read it; `source`: its entry as JSON, `changed`: when the file last was."""
+def _read(name: str, source: str, offline_data: str | None, changed: int) -> tuple[list[Record] | None, str]:
+    """Rows as the job that makes the source will read them, or what it will say; `changed`: when the file last was."""
     try:
-        rows, _ = load(name, Source.model_validate_json(source), offline_data)
+        return load(name, Source.model_validate_json(source), offline_data)[0], ""
     except UserError as error:
-        return Supply(None, "the file is at fault", str(error))
-    return Supply(len(rows), "counted in the file")
+        return None, str(error)
 
 
 def supplies(study: Study, results: Path, read: bool = True) -> dict[str, Supply]:
@@ -104,11 +107,20 @@ def supplies(study: Study, results: Path, read: bool = True) -> dict[str, Supply
     }
 
 
-def unusable(known: dict[str, Supply]) -> Iterator[Finding]:
-    """Files that cannot be read as the study says, all of them at once."""
+def unusable(study: Study, known: dict[str, Supply]) -> Iterator[Finding]:
+    """Files that cannot be read as the study says, all of them at once; else experiments for which their rows will not do."""
     for name, one in known.items():
         if one.fault:
             yield Finding(FAILS, "file", f"sources.{name}", one.fault, "mend the file, or its entry, as it says")
+    for name in study.run:
+        experiment = study.experiments[name]
+        reference = study.references[experiment.reference]
+        needed = {*experiment.sources, *reference.validation, *(reference.test or {})}
+        if all(known[source].records for source in needed):
+            try:
+                pools.build(name, experiment, reference, {source: known[source].records for source in needed})
+            except UserError as error:
+                yield Finding(FAILS, "rows", f"experiments.{name}", str(error), "one of what it says")
 
 
 # --- access, revisions, licences -----------------------------------------------------------------------------------------
