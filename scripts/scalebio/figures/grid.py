@@ -95,7 +95,7 @@ def draw(table: pd.DataFrame, settings: dict) -> Figure:
     """One panel a task. Settings: study, optional."""
     tasks = house.ordered(table["task"])
     styles = looks(house.ordered(table["label"][table["role"] == "fresh"]))
-    figure = Figure(figsize=(house.DOUBLE, 2.9), layout="constrained")
+    figure = Figure(figsize=(house.DOUBLE, 3.15), layout="constrained")
     for axes, task in zip(figure.subplots(1, len(tasks), squeeze=False)[0], tasks, strict=True):
         part = table[table["task"] == task]
         drawing = triangle if len(part["weights"].iloc[0].split()) == 3 else pair

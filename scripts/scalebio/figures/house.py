@@ -31,6 +31,8 @@ DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
 # A baseline is grey and the method of the paper blue in every figure; others follow in order.
 KNOWN_METHODS = {"uniform": ("#666666", "s"), "scalebio": ("#0072B2", "o")}
 OTHER_METHODS = [("#D55E00", "^"), ("#009E73", "D"), ("#CC79A7", "v"), ("#E69F00", "P"), ("#56B4E9", "X")]
+# Five more with the same colours, because no more are told apart by everyone.
+OTHER_METHODS += [("#D55E00", "p"), ("#009E73", "<"), ("#CC79A7", "h"), ("#E69F00", ">"), ("#56B4E9", "d")]
 LONGEST_NAME = 44
 SCALES = " Scales differ between panels."
 
