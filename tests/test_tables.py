@@ -1,13 +1,15 @@
-"""Tables against cases worked by hand, their Markdown, and what happens with unfit input."""
+"""Tables against cases worked by hand, and their Markdown."""
 
 import json
 import subprocess
 import sys
 
+import made_tables
 import numpy as np
 import pandas as pd
 import pytest
 from figures import synthetic
+from made_tables import MIXED, trajectory
 from test_readable import check_latex
 
 from scalebio.errors import UserError
@@ -20,42 +22,11 @@ from scalebio.tables.runs import Run
 
 A0, A1 = Run("x", "scalebio", 0), Run("x", "scalebio", 1)
 U0, U1 = Run("x", "uniform", 0), Run("x", "uniform", 1)
-MIXED = {
-    "asked": 0.5,
-    "rows": 6,
-    "share": 0.6,
-    "tokens": 70,
-    "token_share": 0.7,
-    "repeats": 2,
-    "available": 3,
-    "capped": 1,
-}
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    """Settings of a made-up study with files of every kind."""
-    experiments = {
-        "noise": {
-            "sources": ["a", "b"],
-            "corruption": {"b": 0.5},
-            "accuracy": True,
-            "categories": ["math", "writing"],
-            "repeats": 2,
-        },
-        "plain": {"sources": ["c", "d", "e"], "expected": {"c": 0.7, "d": 0.3}, "categories": ["math"]},
-    }
-    return synthetic.make_study(tmp_path_factory.mktemp("runs"), experiments, steps=30)
-
-
-def trajectory(steps):
-    rows = [(step, name, "weight", p) for step in range(steps) for name, p in (("a", 0.25), ("b", 0.75))]
-    rows += [(step, "a", "gap", 9.0) for step in range(steps)]
-    rows += [
-        (step, None, quantity, step / 10) for step in range(steps) for quantity in ("L1", "L2_w", "L2_u", "seconds")
-    ]
-    frame = pd.DataFrame(rows, columns=["step", "source", "quantity", "value"])
-    return frame.astype({"source": "string", "quantity": "string"})
+    return made_tables.make_study(tmp_path_factory.mktemp("runs"))
 
 
 def test_thin_keeps_ends_and_order():
@@ -316,101 +287,3 @@ def test_entry_point_writes_both_files(study, tmp_path, root):
     pd.testing.assert_frame_equal(frame, inputs.build("test_loss", study), check_dtype=False)
     assert "95 % interval" in (tmp_path / "t/test_loss.md").read_text()
     assert r"95 \% interval" in (tmp_path / "t/test_loss.tex").read_text()
-
-
-# --- bad input --------------------------------------------------------------------------------------------------
-
-
-def one(key, path):
-    return {"runs": [{"experiment": "x", "method": "m", "seed": 0, key: str(path)}]}
-
-
-def test_missing_column_names_file_and_column(tmp_path):
-    path = tmp_path / "trajectory.parquet"
-    trajectory(2).drop(columns="quantity").to_parquet(path)
-    with pytest.raises(UserError, match="trajectory.parquet: no column quantity"):
-        inputs.build("trajectories", one("trajectory", path))
-
-
-def test_file_that_is_no_parquet_or_absent_is_named(tmp_path):
-    path = tmp_path / "training.parquet"
-    with pytest.raises(UserError, match="training.parquet: no such file"):
-        inputs.build("training_curves", one("training", path))
-    path.write_text("half written")
-    with pytest.raises(UserError, match="training.parquet: not a readable Parquet file"):
-        inputs.build("training_curves", one("training", path))
-
-
-def test_only_empty_trajectories_make_no_table(tmp_path):
-    trajectory(0).to_parquet(tmp_path / "trajectory.parquet")
-    with pytest.raises(UserError, match="hold no matching rows: .*trajectory.parquet"):
-        inputs.build("trajectories", one("trajectory", tmp_path / "trajectory.parquet"))
-
-
-@pytest.mark.parametrize(
-    ("table", "key", "text", "message"),
-    [
-        ("test_loss", "metrics", "{}", "metrics: no key test_loss"),
-        ("weights", "weights", "{\n]", "weights, line 2: not valid JSON"),
-        ("math", "math", "group\n", "math: no column benchmark, grouping"),
-        ("mixtures", "mixture", '{"sources": {}}', "mixture: no key truncated"),
-        ("mixtures", "mixture", '{"sources": {"a": {"asked": 1}}, "truncated": {}}', "sources.a has no rows, share"),
-        ("mixtures", "mixture", json.dumps({"sources": {"a": MIXED}, "truncated": {}}), "mixture: truncated has no a"),
-    ],
-)
-def test_malformed_files_are_named(tmp_path, table, key, text, message):
-    (tmp_path / key).write_text(text)
-    with pytest.raises(UserError, match=message):
-        inputs.build(table, one(key, tmp_path / key))
-
-
-@pytest.mark.parametrize(
-    ("table", "key", "text", "message"),
-    [
-        ("mtbench", "scores", "category,turn\n", "scores: no column model, score"),
-        ("mtbench", "scores", "", "scores: not a readable CSV file"),
-        ("mtbench_differences", "differences", "method\n", "differences: no column comparison, baseline"),
-        ("math_differences", "math_differences", "method\n", "math_differences: no column benchmark, grouping"),
-        ("mtbench_repeats", "judgments", "{\n", "judgments, line 1: not valid JSON"),
-        ("mtbench_repeats", "judgments", "", "no judgments to score"),
-        ("mtbench_repeats", "judgments", "{}\n", "Judgment 1 has no category, cut, judge"),
-        ("mtbench_repeats", "judgments", None, "judgments: no such file"),
-    ],
-)
-def test_malformed_files_of_an_experiment_are_named(tmp_path, table, key, text, message):
-    if text is not None:
-        (tmp_path / key).write_text(text)
-    with pytest.raises(UserError, match=message):
-        inputs.build(table, {"experiments": {"x": {"runs": [], key: str(tmp_path / key)}}})
-
-
-def test_scores_of_other_models_than_the_runs_are_named(study):
-    facts = study["experiments"]["noise"]
-    fewer = {"noise": facts | {"runs": facts["runs"][1:]}}
-    with pytest.raises(UserError, match="scores of noise: noise-uniform-seed0 stands in the scores or among the runs"):
-        inputs.build("mtbench", {"experiments": fewer})
-    with pytest.raises(UserError, match="No run names the judged noise-uniform-seed0"):
-        inputs.build("mtbench_repeats", {"experiments": fewer})
-    with pytest.raises(UserError, match="no experiment names a file for the table mtbench"):
-        inputs.build("mtbench", {"experiments": {"x": {"sources": ["a"]}}})
-
-
-def test_settings_without_files_or_with_a_run_twice(study):
-    with pytest.raises(UserError, match="no run names a file for the table weights"):
-        inputs.build("weights", {"runs": []})
-    with pytest.raises(UserError, match="`stages` is empty"):
-        inputs.build("costs", {})
-    with pytest.raises(UserError, match="a run has no seed"):
-        inputs.build("weights", {"runs": [{"experiment": "x", "method": "m"}]})
-    with pytest.raises(UserError, match="listed twice"):
-        inputs.build("weights", {"runs": study["runs"][:1] * 2})
-
-
-def test_csv_numbers_are_checked_and_names_stay_text(tmp_path):
-    path = tmp_path / "weights.csv"
-    path.write_text("source,weight\nNA,0.5\n007,\n")
-    frame = tidy.read_csv(path, ["source", "weight"])
-    assert frame["source"].tolist() == ["NA", "007"] and np.isnan(frame["weight"].tolist()[1])
-    path.write_text("source,weight\na,0.5\nb,lots\n")
-    with pytest.raises(UserError, match="weights.csv, line 3, column weight: expected a number, found 'lots'"):
-        tidy.read_csv(path, ["source", "weight"])
