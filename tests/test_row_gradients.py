@@ -12,6 +12,7 @@ from scalebio.chat import Example
 from scalebio.config import Lora
 from scalebio.errors import UserError
 from scalebio.losses import ResponseLoss
+from scalebio.parallel import Parallel
 from scalebio.row_gradients import row_gradients
 from scalebio.source_gradients import flat_gradient
 
@@ -44,7 +45,7 @@ def test_each_row_has_the_gradient_of_its_own_backward_pass(family, padded):
     # As on a GPU: several rows, padded, under a mask.
     loss.by_example = not padded
     examples = rows([5, 17, 9, 22, 2, 13])
-    found = row_gradients(loss, examples, parameters, ROW_LENGTH)
+    found = row_gradients(loss, examples, parameters, ROW_LENGTH, Parallel())
     assert found.shape == (len(examples), sum(parameter.numel() for parameter in parameters))
     for own, example in zip(found, examples, strict=True):
         expected = flat_gradient(loss, [example], parameters, ROW_LENGTH)
@@ -56,17 +57,17 @@ def test_each_row_has_the_gradient_of_its_own_backward_pass(family, padded):
 def test_more_rows_than_a_pass_holds_come_in_several(monkeypatch):
     loss, parameters = adapted("Llama, Yi")
     examples, whole = rows([5, 17, 9, 22, 2, 13]), []
-    once = row_gradients(loss, examples, parameters, ROW_LENGTH)
-    monkeypatch.setattr("scalebio.row_gradients.PASS_TOKENS", {"cpu": 20})
+    once = row_gradients(loss, examples, parameters, ROW_LENGTH, Parallel())
+    monkeypatch.setattr("scalebio.parallel.PASS_TOKENS", {"cpu": 20})
     loss.register_forward_pre_hook(lambda module, inputs: whole.append(inputs[0].tokens))
-    torch.testing.assert_close(row_gradients(loss, examples, parameters, ROW_LENGTH), once)
-    assert whole == [5, 17, 9, 22, 15]
+    torch.testing.assert_close(row_gradients(loss, examples, parameters, ROW_LENGTH, Parallel()), once)
+    assert whole == [22, 17, 15, 14]
 
 
 def test_rows_at_fault_are_named_and_other_parameters_refused():
     loss, parameters = adapted("Llama, Yi")
     with pytest.raises(KeyError):
-        row_gradients(loss, rows([5]), [torch.nn.Parameter(torch.zeros(2, 2))], ROW_LENGTH)
+        row_gradients(loss, rows([5]), [torch.nn.Parameter(torch.zeros(2, 2))], ROW_LENGTH, Parallel())
     parameters[0].data.fill_(math.nan)
     with pytest.raises(UserError, match="rows at fault are among: a row of source number 0"):
-        row_gradients(loss, rows([5, 6]), parameters, ROW_LENGTH)
+        row_gradients(loss, rows([5, 6]), parameters, ROW_LENGTH, Parallel())

@@ -276,6 +276,11 @@ class Model(Strict):
         return {name: getattr(self, name) if override in (None, name) else None for name in ("lisa", "lora")}
 
 
+def sections(chosen: Lisa | Lora | None) -> dict[str, Lisa | Lora | None]:
+    """One way to train as `Model.what_trains` gives it."""
+    return {"lisa": chosen if isinstance(chosen, Lisa) else None, "lora": chosen if isinstance(chosen, Lora) else None}
+
+
 # --- training, evaluation --------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
 
 from scalebio import base_models, costs, lisa, lora
-from scalebio.config import Lisa, Lora, Model
+from scalebio.config import Lisa, Lora, Model, sections
 from scalebio.known_shapes import KNOWN
 
 GAMMAS = (1, 2, 4)
@@ -50,13 +50,13 @@ def rows(model: Model, config: PretrainedConfig, processes: int, shard: bool, tr
 
     plain, found = fresh(), []
     for trains, settings in ways(model, len(lisa.find_layers(plain))):
-        adapters = settings if isinstance(settings, Lora) else None
+        own_way = sections(settings)
+        layers, adapters = own_way.values()
         shaped = lora.attach(fresh(), adapters, 0) if adapters else plain
-        layers = settings if isinstance(settings, Lisa) else None
         for job, models in JOBS.items():
             held = costs.held(shaped, layers, models)
             one = costs.held(shaped, layers, models, processes, shard)
-            own = model.what_trains(train if job == "finetuning" else None) == {"lisa": layers, "lora": adapters}
+            own = model.what_trains(train if job == "finetuning" else None) == own_way
             found.append(
                 {"job": job, "trains": trains, "own": own, "parameters": held.parameters, "gradients": held.gradients}
                 | {"states": held.states, "total": held.total, "processes": processes, "per_process": one.total}

@@ -15,7 +15,7 @@ import numpy as np
 
 from scalebio.bench.child import run_child
 from scalebio.bench.measure import peak_mb, resident_mb
-from scalebio.config import Hardware, Lisa, Lora
+from scalebio.config import Hardware, Lisa, Lora, sections
 from scalebio.launching import launch_line
 
 ENTRY = Path(__file__).resolve().parents[1] / "measure_memory.py"
@@ -77,12 +77,6 @@ RUNS = {
 }
 
 
-def settings(trains: str) -> dict:
-    """`lisa` and `lora` of a way to train."""
-    chosen = TRAINS[trains]
-    return {"lisa": chosen if isinstance(chosen, Lisa) else None, "lora": chosen if isinstance(chosen, Lora) else None}
-
-
 def row(run: Run) -> dict:
     """One row of COLUMNS: the prediction, and the measurement in processes of its own."""
     from transformers import LlamaConfig
@@ -91,7 +85,7 @@ def row(run: Run) -> dict:
 
     found = peak(
         LlamaConfig(**SHAPES[run.model]),
-        **settings(run.trains),
+        **sections(TRAINS[run.trains]),
         models=MODELS[run.job],
         micro_batch=run.rows,
         max_length=run.tokens,
@@ -145,7 +139,7 @@ def _steps(run: Run, parallel) -> None:
     from scalebio.streams import stream
 
     torch.manual_seed(0)
-    model, chosen = LlamaForCausalLM(LlamaConfig(**SHAPES[run.model])), settings(run.trains)
+    model, chosen = LlamaForCausalLM(LlamaConfig(**SHAPES[run.model])), sections(TRAINS[run.trains])
     lora.attach(model, chosen["lora"], 0)
     rng, answered = stream(0, "memory tokens"), np.arange(run.tokens) > 0
     count = 2 * run.rows * run.processes

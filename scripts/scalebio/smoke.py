@@ -12,7 +12,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from scalebio import costs, lora, predicted_memory
 from scalebio.bilevel import Bilevel
 from scalebio.chat import Example
-from scalebio.config import Lisa, Lora
+from scalebio.config import Lisa, Lora, sections
 from scalebio.config_methods import ScaleBiO
 from scalebio.finetuning import FineTuning, Recipe
 from scalebio.parallel import Parallel, local
@@ -57,11 +57,9 @@ def predicted(trains: str, shape: dict, models: int, processes: int = 1, shard: 
 
 def predicted_peak(trains: str, shape: dict, models: int, tokens: int, parallel: Parallel) -> predicted_memory.Peak:
     """The same with one row of `tokens` tokens in a pass."""
-    settings = TRAINS[trains]
     return predicted_memory.peak(
         LlamaConfig(**shape),
-        lisa=settings if isinstance(settings, Lisa) else None,
-        lora=settings if isinstance(settings, Lora) else None,
+        **sections(TRAINS[trains]),
         models=models,
         micro_batch=1,
         max_length=tokens,
@@ -93,9 +91,8 @@ def _model(trains: str, shape: dict, device: torch.device) -> tuple[torch.nn.Mod
     torch.manual_seed(0)
     with device:
         model = LlamaForCausalLM(LlamaConfig(**shape))
-    settings = TRAINS[trains]
-    lora.attach(model, settings if isinstance(settings, Lora) else None, 0)
-    return model, settings if isinstance(settings, Lisa) else None
+    chosen = sections(TRAINS[trains])
+    return lora.attach(model, chosen["lora"], 0), chosen["lisa"]
 
 
 def _one(job: str, trains: str, shape: dict, tokens: int, parallel: Parallel) -> dict:

@@ -43,7 +43,7 @@ class Warmed:
 
     def __init__(self, problem: Problem, settings: Less, seed: int):
         self.parameters = list(lora.trainable(problem.model).values())
-        self.row_length, self.spent = problem.row_length, Spent()
+        self.row_length, self.parallel, self.spent = problem.row_length, problem.parallel, Spent()
         collate = functools.partial(pack, row_length=problem.row_length)
         self.learner = Learner("the adapters", problem.model, collate, problem.parallel)
         self.project = (
@@ -71,7 +71,7 @@ class Warmed:
             for key in ("exp_avg", "exp_avg_sq")
         )
         self.spent.step(sum(len(example.ids) for example in examples))
-        gradients = row_gradients(self.learner.loss, examples, self.parameters, self.row_length)
+        gradients = row_gradients(self.learner.loss, examples, self.parameters, self.row_length, self.parallel)
         mean = (beta1 * first + (1 - beta1) * gradients) / (1 - beta1**steps)
         square = (beta2 * second + (1 - beta2) * gradients.square()) / (1 - beta2**steps)
         return mean / (square.sqrt() + group["eps"])
