@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from scalebio.chat import encode
+from scalebio.chat import encode, encode_all
 from scalebio.errors import UserError
+from scalebio.records import Record
 
 QUESTION = {"role": "user", "content": "Calculate 1 + 2."}
 ANSWER = {"role": "assistant", "content": "It is 3"}
@@ -60,6 +61,16 @@ def test_a_prompt_longer_than_the_context_is_refused(tiny):
         UserError, match=r"source sums, row 7.*prompt takes \d+ tokens.*max_length is 40.*max_characters"
     ):
         encode([long, ANSWER], tiny[1], 40, name="source sums, row 7")
+
+
+def test_of_many_prompts_too_long_all_are_counted_and_some_named(tiny):
+    long = {"role": "user", "content": "Calculate 1 + 2. " * 50}
+    rows = [Record([long if number % 2 else QUESTION, ANSWER], "sums", number) for number in range(40)]
+    with pytest.raises(UserError) as raised:
+        encode_all(rows[::-1], tiny[1], 40)
+    message = str(raised.value)
+    assert message.startswith("source `sums`, row 2: the prompt takes"), "the first in the file, counted from 1"
+    assert "nor in 19 other rows (source `sums`, row 4; source `sums`, row 6;" in message and "row 20; …)" in message
 
 
 def test_a_tokenizer_without_chat_template_is_refused(tiny):

@@ -121,7 +121,7 @@ def leak(given):
 def test_leakage_is_refused_with_counts_and_an_example(given):
     leak(given)
     with pytest.raises(
-        UserError, match=r"\(y: 3 of 43 rows\).*source `y`, row 100: 'v 0'.*experiments\.e\.leakage: drop"
+        UserError, match=r"\(y: 3 of 43 rows\).*source `y`, row 101: 'v 0'.*experiments\.e\.leakage: drop"
     ):
         pools.build("e", experiment(), reference(validation={"v": 1}, validation_rows=30), given)
 

@@ -152,7 +152,8 @@ def leak(own, folder, tokenizer):
 
 
 def too_long(own, folder, tokenizer):
-    content = lines({"prompt": "Hi " * 400, "response": "Hello."})
+    long = {"prompt": "Hi " * 400, "response": "Hello."}
+    content = lines(ROW, long, ROW | {"prompt": "Well?"}, long | {"response": "Well."})
     (folder / "my_data" / "forum.jsonl").write_text(content)
     own["sources"]["forum"] = {"file": "my_data/forum.jsonl"}
     rows = [record for record in pool(own)["train"] if record.source == "forum"]

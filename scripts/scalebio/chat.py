@@ -12,6 +12,9 @@ from jinja2.exceptions import TemplateError
 
 from scalebio.errors import UserError
 
+# So many rows at fault are named.
+LISTED = 9
+
 
 @dataclass(frozen=True)
 class Example:
@@ -74,12 +77,24 @@ def answer_spans(messages: list[dict], tokenizer, name: str = "") -> tuple[str, 
     return text, spans
 
 
+class NoRoom(UserError):
+    """A prompt of `tokens` tokens, after which no answer token fits into `max_length`; `more` says what else is to be said."""
+
+    def __init__(self, name: str, tokens: int, max_length: int, more: str = ""):
+        super().__init__(
+            f"{name or 'A row'}: the prompt takes {tokens} tokens and max_length is {max_length}, so no answer token fits"
+            f"{more}. Raise the model's `max_length`, or leave long rows out with the source's `max_characters` or "
+            "`max_prompt_bytes`."
+        )
+        self.tokens = tokens
+
+
 def encode(messages: list[dict], tokenizer, max_length: int, source: int = 0, name: str = "") -> Example:
     """Encode one conversation, cut at `max_length` tokens.
 
     `response[t]` is true where token t belongs to an answer (its end-of-turn mark included), hence is predicted
-    from position t − 1 and counted in the loss. Raises UserError, naming `name`, if the prompt leaves no room
-    for any answer token, and as `answer_spans`.
+    from position t − 1 and counted in the loss. Raises NoRoom, naming `name`, if the prompt leaves no room
+    for any answer token, and UserError as `answer_spans`.
     """
     text, spans = answer_spans(messages, tokenizer, name)
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
@@ -91,23 +106,26 @@ def encode(messages: list[dict], tokenizer, max_length: int, source: int = 0, na
     if len(response):
         response[0] = False  # nothing precedes the first token, so it cannot be predicted
     if not response[:max_length].any():
-        first = int(response.argmax()) if response.any() else len(ids)
-        raise UserError(
-            f"{name or 'A row'}: the prompt takes {first} tokens and max_length is {max_length}, so no answer token fits. "
-            "Raise the model's `max_length`, or leave long rows out with the source's `max_characters`."
-        )
+        raise NoRoom(name, int(response.argmax()) if response.any() else len(ids), max_length)
     return Example(ids[:max_length], response[:max_length], source, len(ids) > max_length, name)
 
 
 def encode_all(records, tokenizer, max_length: int, source_index: dict[str, int] | None = None) -> list[Example]:
-    """Encode records in order; `source_index` maps a record's source name to its index (absent: 0)."""
-    return [
-        encode(
-            record.messages,
-            tokenizer,
-            max_length,
-            source_index[record.source] if source_index else 0,
-            f"source {record.source}, row {record.row}",
-        )
-        for record in records
-    ]
+    """Encode records in order; `source_index` maps a record's source name to its index (absent: 0).
+
+    Raises UserError as `encode`; of all rows whose prompt is too long it says how many there are, and which.
+    """
+    examples, too_long = [], []
+    for record in records:
+        index = source_index[record.source] if source_index else 0
+        try:
+            examples.append(encode(record.messages, tokenizer, max_length, index, record.name))
+        except NoRoom as error:
+            too_long.append((record.source, record.row, record.name, error.tokens))
+    if too_long:
+        # Pools are shuffled.
+        (*_, first, tokens), *others = sorted(set(too_long))
+        listed = "; ".join(name for *_, name, _ in others[:LISTED]) + ("; …" if len(others) > LISTED else "")
+        more = f", nor in {len(others)} other row{'s'[: len(others) > 1]} ({listed})" if others else ""
+        raise NoRoom(first, tokens, max_length, more)
+    return examples

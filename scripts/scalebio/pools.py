@@ -113,7 +113,7 @@ def _without_leaks(
         text = prompt_key(example)
         raise UserError(
             f"experiment `{name}`: validation or test prompts also stand in training sources ({listed} rows). "
-            f"First: source `{example.source}`, row {example.row}: {text[:80]!r}{'...' if len(text) > 80 else ''}. "
+            f"First: {example.name}: {text[:80]!r}{'...' if len(text) > 80 else ''}. "
             f"Remove them, or set `experiments.{name}.leakage: drop` to leave those rows out of training."
         )
     if empty := [source for source, rows in kept.items() if not rows]:

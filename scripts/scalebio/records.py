@@ -53,6 +53,11 @@ class Record:
     checker: str | None = None
 
     @property
+    def name(self) -> str:
+        """Which row it is, for people: counted from 1, as an editor counts the lines of a JSONL file."""
+        return f"source `{self.source}`, row {self.row + 1}"
+
+    @property
     def prompt(self) -> str:
         """What the user says before the first answer, without system messages; empty for plain text."""
         said = []

@@ -30,7 +30,6 @@ def source_findings(one, machine=EVERYTHING_HERE, results=NOWHERE):
         sources.licences(one),
         sources.leakage(one, results),
         sources.too_small(one, known),
-        sources.unusable(one, known),
     )
 
 
@@ -120,44 +119,17 @@ def test_sources_too_small_for_what_is_sure_to_be_asked():
     assert supply(3, None) == [(FAILS, "sources.one")], "fewer rows than one step takes"
 
 
-def test_files_are_read_as_the_study_says_and_all_that_is_wrong_is_told_at_once(tmp_path):
-    def use(files):
+def test_mixtures_that_repeat_all_rows_more_than_four_times():
+    def drawn(rows, **experiment):
         def change(mapping):
-            for name, text in files.items():
-                (tmp_path / f"{name}.jsonl").write_text(text, encoding="utf-8")
-                mapping["sources"][name] = {"file": str(tmp_path / f"{name}.jsonl"), "licence": "CC0"}
-
-        return study(change)
-
-    row = '{"prompt": "one?", "response": "two"}\n'
-    sound = use({"one": row * 600})
-    assert source_findings(sound) == []
-    assert sources.supplies(sound, NOWHERE)["one"] == sources.Supply(600, "counted in the file")
-    assert sources.supplies(sound, NOWHERE, read=False)["one"].rows is None
-    wrong = use({"one": row * 600 + '{"prompt": "one?", "response": ""}\n', "held_out": "no JSON\n"})
-    assert set(source_findings(wrong)) == {(FAILS, "sources.one"), (FAILS, "sources.held_out")}
-    told = [finding.what for finding in sources.unusable(wrong, sources.supplies(wrong, NOWHERE))]
-    assert "1 of 601 rows have no answer (line 601)" in told[0] and "held_out.jsonl, line 1: not valid JSON" in told[1]
-
-
-def test_rows_of_files_are_put_together_as_the_pool_will_be(tmp_path):
-    def use(**experiment):
-        def change(mapping):
-            for name in ("one", "two", "held_out"):
-                rows = [{"prompt": f"{name} {number}?", "response": "two"} for number in range(600)]
-                rows[5]["prompt"] = "in all of them"
-                (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-                mapping["sources"][name] = {"file": str(tmp_path / f"{name}.jsonl"), "licence": "CC0"}
-            mapping["references"]["wanted"] |= {"validation_rows": 400}
+            mapping["finetuning"]["rows"] = rows
             mapping["experiments"]["chat"] |= experiment
 
-        return study(change)
+        return source_findings(study(change))
 
-    refused = use()
-    assert source_findings(refused) == [(FAILS, "experiments.chat")]
-    (finding,) = sources.unusable(refused, sources.supplies(refused, NOWHERE))
-    assert "(one: 1 of 600, two: 1 of 600 rows)" in finding.what and "leakage: drop" in finding.what
-    assert source_findings(use(leakage="drop")) == []
+    assert drawn(8000) == [] and drawn(8001, mixture_rows=8000) == []
+    assert drawn(8001) == [(WARNS, "finetuning.rows")]
+    assert drawn(8000, mixture_rows=9000) == [(WARNS, "experiments.chat.mixture_rows")]
 
 
 def test_large_files_are_left_to_the_jobs(tmp_path, monkeypatch):

@@ -81,7 +81,7 @@ def test_too_few_rows_and_rows_without_a_question():
     with pytest.raises(UserError, match="No test rows"):
         questions.from_records([], 1, 0)
     text = Record([{"role": "assistant", "content": "plain text"}], "wiki", 7)
-    with pytest.raises(UserError, match="Row 7 of source 'wiki' has no user message"):
+    with pytest.raises(UserError, match="source `wiki`, row 8, has no user message"):
         questions.from_records([text, text], 1, 0)
 
 

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from scalebio.audit import checks, judging, page, record, sources
+from scalebio.audit import checks, judging, page, record, rows, sources
 from scalebio.audit.estimates import Estimator, Machine
 from scalebio.audit.plan import Planned
 from scalebio.files import write_json, write_text
@@ -34,7 +34,7 @@ def make(jobs: list[Planned], config: dict, machine: Machine | None) -> dict:
     found = [
         *checks.fitting(estimates),
         *checks.main_memory(estimates),
-        *sources.unusable(study, known),
+        *rows.unusable(study, known, results),
         *sources.access(study, to_fetch, machine.token),
         *checks.judge(study, asked, machine),
         *sources.too_small(study, known),

@@ -1,4 +1,4 @@
-"""What would fail or mislead because of sources and models: access, revisions, licences, leakage, files at fault, too few rows.
+"""What would fail or mislead because of sources and models: access, revisions, licences, leakage, too few rows.
 
 Reads the study, its own files unless they are large, and of results only manifests and verdicts that are there; asks nobody.
 """
@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scalebio import pools
 from scalebio.audit.findings import FAILS, NOTES, WARNS, Finding, failed_gate
 from scalebio.config import Experiment, Source, Study
 from scalebio.errors import UserError
@@ -25,6 +24,8 @@ NOT_STATED = re.compile(r"not stated|unknown|^\s*$", re.IGNORECASE)
 OWN_TERMS = re.compile(r"agreement of its own|terms of its own", re.IGNORECASE)
 # Files up to this many bytes are read; larger ones would take an audit more than seconds.
 READ = 100_000_000
+# Up to so many passes repeated rows are nearly as good as fresh ones: Muennighoff et al., arXiv 2305.16264.
+EPOCHS = 4
 PINNED, UNVERIFIED, NO_COMMIT = "pinned", "unverified", "no commit"
 
 
@@ -107,22 +108,6 @@ def supplies(study: Study, results: Path, read: bool = True) -> dict[str, Supply
     }
 
 
-def unusable(study: Study, known: dict[str, Supply]) -> Iterator[Finding]:
-    """Files that cannot be read as the study says, all of them at once; else experiments for which their rows will not do."""
-    for name, one in known.items():
-        if one.fault:
-            yield Finding(FAILS, "file", f"sources.{name}", one.fault, "mend the file, or its entry, as it says")
-    for name in study.run:
-        experiment = study.experiments[name]
-        reference = study.references[experiment.reference]
-        needed = {*experiment.sources, *reference.validation, *(reference.test or {})}
-        if all(known[source].records for source in needed):
-            try:
-                pools.build(name, experiment, reference, {source: known[source].records for source in needed})
-            except UserError as error:
-                yield Finding(FAILS, "rows", f"experiments.{name}", str(error), "one of what it says")
-
-
 # --- access, revisions, licences -----------------------------------------------------------------------------------------
 
 
@@ -199,14 +184,14 @@ def leakage(study: Study, results: Path) -> Iterator[Finding]:
         reference = study.references[experiment.reference]
         for held_out in dict.fromkeys([*reference.validation, *(reference.test or {})]):
             for source in experiment.sources:
-                if how := _overlap(study, source, held_out):
+                if how := overlap(study, source, held_out):
                     yield _overlapping(experiment, name, source, held_out, how)
         because = ", because the gate is fatal" if study.gates.leakage == "fatal" else ""
         yield from failed_gate(study, results, "leakage", name, f"the file lists what was found; mend that{because}")
 
 
-def _overlap(study: Study, one: str, other: str) -> str:
-    """How two sources share rows for certain or nearly so; empty if nothing says so."""
+def overlap(study: Study, one: str, other: str) -> str:
+    """How two sources share rows for certain or nearly so, by the study; empty if nothing says so."""
     if one == other:
         return "are the same source"
     first, second = study.sources[one], study.sources[other]
@@ -276,6 +261,24 @@ def too_small(study: Study, known: dict[str, Supply]) -> Iterator[Finding]:
                     )
     for share in shares(study, known):
         yield from _share(study, share)
+    for name in study.run:
+        yield from _repeats(study, name, known)
+
+
+def _repeats(study: Study, name: str, known: dict[str, Supply]) -> Iterator[Finding]:
+    """A mixture that cannot but repeat all rows more often than is as good as fresh rows."""
+    experiment = study.experiments[name]
+    wanted, have = experiment.mixture_rows or study.finetuning.rows, [known[one].rows for one in experiment.sources]
+    if None in have or wanted <= EPOCHS * sum(have):
+        return
+    yield Finding(
+        WARNS,
+        "repeats",
+        f"experiments.{name}.mixture_rows" if experiment.mixture_rows else "finetuning.rows",
+        f"{wanted:,} rows are drawn of {sum(have):,} in all: each is trained on {wanted / sum(have):.0f} times on average, and "
+        f"beyond {EPOCHS} repeats add little (arXiv 2305.16264)",
+        f"lower it to {EPOCHS * sum(have):,} or less, or add rows",
+    )
 
 
 def _share(study: Study, share: Share) -> Iterator[Finding]:

@@ -29,7 +29,7 @@ class Part:
 
 def rows(name: str, records: list[Record]) -> Part:
     """Training, validation or test rows of a pool."""
-    return Part(name, [f"{record.source}, row {record.row}" for record in records], [prompt_key(r) for r in records])
+    return Part(name, [record.name for record in records], [prompt_key(r) for r in records])
 
 
 def mtbench(questions: list[dict]) -> Part | None:

@@ -54,7 +54,7 @@ def from_records(records: list[Record], per_category: int, seed: int) -> list[di
     for record in records:
         if not (record.prompt and record.answers):
             raise UserError(
-                f"Row {record.row} of source {record.source!r} has no user message with an answer, so no MT-Bench "
+                f"{record.name}, has no user message with an answer, so no MT-Bench "
                 "question can be made of it. Use conversations as test rows, or drop `from_test_set`."
             )
         by_category.setdefault(record.category or record.source, []).append((record.prompt, record.answers[0]))

@@ -1,0 +1,124 @@
+"""What would fail or mislead because of the rows themselves: files at fault, pools that cannot be made, rows that stand there more
+than once, prompts that leave no room for an answer.
+
+Looked at are sources whose rows the audit has read (`sources.supplies`); the jobs look at all of them, and refuse likewise.
+"""
+
+import heapq
+from collections import Counter
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+
+from scalebio import pools
+from scalebio.audit.findings import FAILS, NOTES, WARNS, Finding
+from scalebio.audit.sources import Supply, overlap
+from scalebio.config import Study
+from scalebio.errors import UserError
+from scalebio.records import Record
+
+# A copy now and then is no fault of a source; from this share of its rows on it is told.
+COPIES = 0.1
+# Encoding takes a second for some 5,000 rows: the longest prompts are looked at, and of each source a sample.
+LONGEST, SAMPLE = 10_000, 200
+# Answers cut in more than this share of the sample are told.
+CUT = 0.1
+MEND, MEND_ROWS = "mend the file, or its entry, as it says", "mend the rows, or change the study, as it says"
+
+
+def unusable(study: Study, known: dict[str, Supply], results: Path) -> Iterator[Finding]:
+    """Files that cannot be read as the study says, all of them at once; else what is wrong with the pools of their rows."""
+    for name, one in known.items():
+        if one.fault:
+            yield Finding(FAILS, "file", f"sources.{name}", one.fault, MEND)
+    for name in study.run:
+        yield from copies(study, name, known)
+        experiment = study.experiments[name]
+        reference = study.references[experiment.reference]
+        needed = {*experiment.sources, *reference.validation, *(reference.test or {})}
+        if not all(known[source].records for source in needed):
+            continue
+        try:
+            pool, _ = pools.build(name, experiment, reference, {source: known[source].records for source in needed})
+        except UserError as error:
+            yield Finding(FAILS, "rows", f"experiments.{name}", str(error), MEND_ROWS)
+            continue
+        yield from lengths(study, name, pool, results)
+
+
+# --- rows that stand there more than once --------------------------------------------------------------------------------
+
+
+def copies(study: Study, name: str, known: dict[str, Supply]) -> Iterator[Finding]:
+    """Sources of an experiment many of whose rows are alike, or stand in another of its sources too."""
+    names = study.experiments[name].sources
+    keys = {one: Counter(map(pools.exact_key, known[one].records)) for one in names if known[one].records}
+    for source, counted in keys.items():
+        spare = counted.total() - len(counted)
+        if spare > COPIES * counted.total():
+            what = f"{spare:,} of {counted.total():,} rows repeat another row of `{source}`; they count as if they were different"
+            yield Finding(WARNS, "copies", f"sources.{source}", what, "keep each row once, unless it should count more")
+    for one, other in combinations(names, 2):
+        how = ""
+        if one in keys and other in keys:
+            shared = len(keys[one].keys() & keys[other].keys())
+            if shared > COPIES * min(len(keys[one]), len(keys[other])):
+                how = f"have {shared:,} rows in common"
+        else:
+            how = overlap(study, one, other)
+        if how:
+            what = f"`{one}` and `{other}` {how}: how a weight is split between the two says little"
+            yield Finding(
+                WARNS, "copies", f"experiments.{name}.sources", what, "leave one of them out, or take disjoint `part`s"
+            )
+
+
+# --- prompts and answers too long for the model -------------------------------------------------------------------------
+
+
+def lengths(study: Study, name: str, pool: dict[str, list[Record]], results: Path) -> Iterator[Finding]:
+    """Rows of a pool whose prompt leaves no room for an answer, and sources many of whose answers are cut.
+
+    Nothing where the tokenizer is not here yet.
+    """
+    from scalebio.chat import encode_all
+
+    experiment = study.experiments[name]
+    model, key = study.models[experiment.model], f"models.{experiment.model}.max_length"
+    try:
+        if (tokenizer := _tokenizer(study, name, pool, results / "models" / experiment.model)) is None:
+            return
+        everything = [row for part in pool.values() for row in part]
+        encode_all(heapq.nlargest(LONGEST, everything, key=lambda row: row.prompt_bytes), tokenizer, model.max_length)
+        for source in experiment.sources:
+            sample = [row for row in pool["train"] if row.source == source][:SAMPLE]
+            cut = sum(row.truncated for row in encode_all(sample, tokenizer, model.max_length)) / len(sample)
+            if cut > CUT:
+                what = f"{cut:.0%} of {len(sample)} rows of `{source}` are longer, and their answers are cut"
+                do = "raise it if their ends matter; longer rows take more memory and time"
+                yield Finding(NOTES, "length", key, what, do)
+    except UserError as error:
+        yield Finding(FAILS, "rows", key, str(error), MEND_ROWS)
+
+
+def _tokenizer(study: Study, name: str, pool: dict[str, list[Record]], fetched: Path):
+    """The tokenizer that rows of an experiment will be read with, None if it is not here. Raises UserError if it is unfit."""
+    from scalebio import base_models
+
+    experiment = study.experiments[name]
+    model = study.models[experiment.model]
+    if model.scratch:
+        # One that starts from another experiment's model has its tokenizer, too.
+        texts = [message["content"] for row in pool["train"] for message in row.messages]
+        return None if experiment.start_from else base_models.train_tokenizer(texts, model.scratch.vocabulary)
+    folder = Path(model.path) if model.path else fetched
+    if not (folder / "config.json").is_file():
+        return None
+    try:
+        tokenizer = base_models.load_tokenizer(folder)
+    except (OSError, ValueError) as error:
+        raise UserError(f"the tokenizer in {folder} cannot be read: {error}") from error
+    # What was fetched has its template already.
+    if model.path and model.chat_template:
+        base_models.set_template(tokenizer, model.chat_template, f"models.{experiment.model}.chat_template")
+    return tokenizer
