@@ -44,6 +44,7 @@ include: "workflow/rules/bench.smk"
 include: "workflow/rules/audit.smk"
 include: "workflow/rules/slurm_smoke.smk"
 include: "workflow/rules/cluster.smk"
+include: "workflow/rules/ending.smk"
 
 
 rule all:

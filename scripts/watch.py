@@ -2,8 +2,8 @@
 
     python scripts/watch.py [--configfile config/STUDY.yaml ...] [--once] [--every SECONDS]
 
-Reads the newest log in `.snakemake/log` (with --configfile: the newest of that study) and the logs of the jobs, and nothing
-else, so it can be begun and ended at any time, on any machine that sees the folder. Where the output is no terminal it prints the
+Reads the log in `.snakemake/log` of the run that is under way, or else of the newest one (with --configfile: of that study), and
+the logs of the jobs, and nothing else, so it can be begun and ended at any time, on any machine that sees the folder. Where the output is no terminal it prints the
 state once. Ends with the run, or at Ctrl-C.
 """
 
@@ -14,6 +14,7 @@ def main() -> None:
     """Find the run, show it."""
     import argparse
     import contextlib
+    import time
     from pathlib import Path
 
     from rich.console import Console
@@ -32,7 +33,7 @@ def main() -> None:
         console = Console(width=120, highlight=False)
     with contextlib.suppress(KeyboardInterrupt):
         once = arguments.once or not console.is_terminal
-        watch_view.watch(lambda: watching.newest(folder, study), folder, arguments.every, once, console)
+        watch_view.watch(lambda: watching.newest(folder, study, time.time()), folder, arguments.every, once, console)
 
 
 if __name__ == "__main__":

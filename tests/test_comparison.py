@@ -45,6 +45,8 @@ def test_by_hand(found):
 def test_without_oracle_and_truth_nothing_is_made_up(found):
     frame = comparison.table(*found, {"x": {"expected": None, "baseline": "uniform", "oracle": None}}, 1)
     assert frame[["gap_closed", "from_truth", "from_truth_low"]].isna().all(axis=None)
+    header = comparison.readable(frame).sections[0][1].header
+    assert header[-3:] == ["verdict", "overhead", "seeds"], "no columns of dashes"
 
 
 def test_an_oracle_that_is_no_better_closes_no_gap(found):

@@ -175,7 +175,33 @@ def test_a_run_that_was_locked_out_does_not_hide_the_one_under_way(tmp_path):
     path = logged(tmp_path, LOG)
     locked = path.with_name(path.name.replace("T03", "T04"))
     locked.write_text("Building DAG of jobs...\nLockException:\nError: Directory cannot be locked. Please make sure\n")
-    assert watching.newest(tmp_path, None) == path
+    assert watching.newest(tmp_path, None, 0.0) == path
+
+
+def test_a_run_under_way_goes_before_what_ended_later(tmp_path):
+    """An audit beside a run leaves a newer log, as does a study that cannot be planned."""
+    path = logged(tmp_path, LOG)
+    ended, unplanned = (path.with_name(path.name.replace("T03", hour)) for hour in ("T04", "T05"))
+    ended.write_text(LOG + END, encoding="utf-8")
+    unplanned.write_text("Building DAG of jobs...\n", encoding="utf-8")
+    now = path.stat().st_mtime
+    assert watching.newest(tmp_path, None, now) == path
+    assert watching.newest(tmp_path, None, now + watching.SILENT + 60) == unplanned, "killed long ago"
+
+
+def test_what_a_failed_job_said_last_is_shown(tmp_path):
+    run = watching.read(logged(tmp_path, LOG + END))
+    (job,) = run.failed()
+    said = tmp_path / job.log
+    said.parent.mkdir(parents=True)
+    said.write_text("loading\nerror: source `forum`:\n  no rows [red]in it[/red].\n", encoding="utf-8")
+    expected = "error: source `forum`: no rows [red]in it[/red]. (logs/mine/two.log)"
+    assert watching.last_words(job, tmp_path) == expected
+    assert expected.split(" (")[0] in " ".join(shown(run, tmp_path, run.last).split())
+    said.write_text("Traceback\n  somewhere\nValueError: three\n", encoding="utf-8")
+    assert watching.last_words(job, tmp_path) == "ValueError: three (logs/mine/two.log)"
+    said.unlink()
+    assert watching.last_words(job, tmp_path) == "logs/mine/two.log"
 
 
 def test_time_left_is_not_told_while_most_of_the_work_is_unknown(tmp_path):
@@ -187,11 +213,11 @@ def test_time_left_is_not_told_while_most_of_the_work_is_unknown(tmp_path):
 
 def test_where_nothing_ran_it_says_so(tmp_path):
     with pytest.raises(UserError, match="no run of Snakemake has left a log"):
-        watching.newest(tmp_path, None)
+        watching.newest(tmp_path, None, 0.0)
     logged(tmp_path, LOG)
-    assert watching.newest(tmp_path, "mine") == watching.newest(tmp_path, None)
+    assert watching.newest(tmp_path, "mine", 0.0) == watching.newest(tmp_path, None, 0.0)
     with pytest.raises(UserError, match="no run of study `other`"):
-        watching.newest(tmp_path, "other")
+        watching.newest(tmp_path, "other", 0.0)
     (tmp_path / "overlay.yaml").write_text("run: [a]\n")
     with pytest.raises(UserError, match="no key `study`"):
         watching.study_of([str(tmp_path / "overlay.yaml")])

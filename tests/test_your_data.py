@@ -160,11 +160,24 @@ def too_long(own, folder, tokenizer):
     chat.encode_all(rows, tokenizer, own["models"]["tiny"]["max_length"])
 
 
+def indented(own, folder, tokenizer):
+    own["experiments"]["seeds"] = own["experiments"]["mine"].pop("seeds")
+    pool(own)
+
+
+def no_study(own, folder, tokenizer):
+    load_configfile("config/mein.yaml")
+
+
 FAULTS = {
     "A file is not there": key("sources.forum.file", "my_data/form.json"),
+    "A folder is named, not a file": key("sources.forum.file", "my_data"),
+    "The study file itself is not there": no_study,
     "A key is unknown": key("sources.forum.license", "MIT"),
     "A name points nowhere": key("experiments.mine.sources", ["forum", "talk"]),
     "A name has a blank": key("study", "my study"),
+    "A list has brackets, also with one value": key("experiments.mine.seeds", 3),
+    "A key is indented too little": indented,
     "A source is named twice": text("  chats: {", "  talks: {"),
     "The study file is no YAML": text("  forum: {", "\tforum: {"),
     "There is only one source": key("experiments.mine.sources", ["forum"]),
@@ -174,6 +187,7 @@ FAULTS = {
     "Formats are mixed": file(lines(ROW, {"instruction": "Add.", "output": "2"})),
     "A format is named that it has not": file(lines(ROW), format="alpaca"),
     "A line is broken": file(lines(ROW) + '{"prompt": "Hi", "resp\n'),
+    "The file is empty": file(""),
     "The file is CSV": file("prompt,response\nHi,Hello.\n", "forum.csv"),
     "The encoding is not UTF-8": file(lines({"prompt": "Größe?", "response": "groß"}).encode("latin-1")),
     "The file is cut off": file(gzip.compress(lines(ROW).encode())[:-9], "forum.jsonl.gz"),
@@ -199,7 +213,7 @@ def test_the_page_tells_each_fault(told):
 
 @pytest.mark.parametrize("title", FAULTS)
 def test_what_goes_wrong_is_said_as_the_page_shows_it(own, tmp_path, tiny, told, title):
-    with pytest.raises((UserError, WorkflowError)) as raised:
+    with pytest.raises((UserError, WorkflowError, FileNotFoundError)) as raised:
         FAULTS[title](own, tmp_path, tiny[1])
     message = " ".join(str(raised.value).split())
     parts = [re.escape(" ".join(part.split())) for part in told[title].split(GAP)]

@@ -260,7 +260,7 @@ def convert(
         records.append(Record(messages, source, len(records)))
         places.append(place)
     if not records:
-        raise UserError(f"{origin}: there are no rows in it.")
+        raise UserError(f"{origin}: there are no rows in it. Add some, or leave the source out.")
     return records, places
 
 
@@ -318,6 +318,8 @@ def raw_rows(path: str | Path, what: str) -> list[tuple[str, object]]:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{what}: there is no file {path} (looked in {Path.cwd()}).")
+    if not path.stat().st_size:
+        raise UserError(f"{path}: the file is empty. Was it copied whole?")
     try:
         content, suffix = _decompress(path)
         if suffix == ".parquet":

@@ -126,11 +126,16 @@ def _describe(fault: dict) -> str:
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         keys = [f"`{key}`" for model in models for key in model.model_fields][:KEYS_SHOWN]
         such = f" such as {', '.join(keys)}" if keys else ""
-        return f"{path}: expected a mapping with keys{such}; found {_found(value)}"
+        # What an entry holds, one level up: a line that is indented too little.
+        inside = len(parts) > 1 and any(location[-1] in model.model_fields for model in models)
+        hint = f"; as a key of an entry of `{parts[-2]}` it is indented further" if inside else ""
+        return f"{path}: expected a mapping with keys{such}; found {_found(value)}{hint}"
     if kind == "string_pattern_mismatch":
         is_name = fault["ctx"]["pattern"] == NAME_PATTERN
         expected = "a name of letters, digits, `_` and `-`" if is_name else _field(location)
         return f"{path}: expected {expected}; found {_found(value)}"
+    if kind == "list_type":
+        message = f"expected a list, such as [{_found(value)}]"
     if kind == "too_short":
         message = f"expected at least {fault['ctx']['min_length']} entries"
     description = _field(location)
@@ -172,8 +177,11 @@ def duplicate_keys(path: str | Path) -> list[str]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}" if mark else ""
-        tab = " Indent with blanks: YAML takes no tabs." if mark and text[mark.index : mark.index + 1] == "\t" else ""
-        raise UserError(f"{path}{place}: not valid YAML ({getattr(error, 'problem', None) or error}).{tab}") from error
+        hint = "Is it, or the line before it, indented as its neighbours are, and every bracket and quote closed?"
+        if mark and text[mark.index : mark.index + 1] == "\t":
+            hint = "Indent with blanks: YAML takes no tabs."
+        problem = getattr(error, "problem", None) or error
+        raise UserError(f"{path}{place}: not valid YAML ({problem}). {hint}") from error
     return list(_repeats(node, (), set())) if node else []
 
 

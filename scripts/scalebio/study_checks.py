@@ -235,7 +235,7 @@ def _starts(config: dict) -> Iterator[str]:
                 )
         if origin.endswith(".json"):
             if name in run and not Path(origin).is_file():
-                yield f"{path}: there is no file {origin} (looked in {Path.cwd()})"
+                yield f"{path}: {_no_file(origin)}"
             continue
         yield from _unknown(path, origin, "experiments", experiments)
         if name in run and origin in experiments and origin not in run:
@@ -314,7 +314,7 @@ def _origins(config: dict) -> Iterator[str]:
     for path, source in rows_of.items():
         file, local = source.get("file"), source.get("local")
         if isinstance(file, str) and not Path(file).is_file():
-            yield f"{path}.file: there is no file {file} (looked in {Path.cwd()})"
+            yield f"{path}.file: {_no_file(file)}"
         if folder and source.get("hub") and not local:
             yield f"{path}.local: missing; `offline_data` is set, so a file in it must stand in for `hub`"
         if folder_there and isinstance(local, str) and not Path(folder, local).is_file():
@@ -332,9 +332,15 @@ def _origins(config: dict) -> Iterator[str]:
     yield from _mtbench_folders(mtbench)
 
 
+def _no_file(path: str) -> str:
+    if Path(path).is_dir():
+        return f"{path} is a folder; name one file in it"
+    return f"there is no file {path} (looked in {Path.cwd()})"
+
+
 def _template(path: str, file: object) -> Iterator[str]:
     if isinstance(file, str) and not Path(file).is_file():
-        yield f"{path}: there is no file {file} (looked in {Path.cwd()})"
+        yield f"{path}: {_no_file(file)}"
 
 
 def _mtbench_folders(mtbench: dict) -> Iterator[str]:

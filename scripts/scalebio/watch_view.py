@@ -15,8 +15,6 @@ from scalebio.watching import DONE, FAILED, RUNNING, STOPPED, Job, Live, Run
 
 # Running jobs shown one by one.
 MOST_JOBS = 12
-# A run that says nothing for so long (seconds) may have been killed: that leaves no trace in its log.
-SILENT = 120
 BAR = 20
 MOST_NAMES = 4
 
@@ -38,7 +36,7 @@ def view(run: Run, folder: Path, now: float) -> RenderableType:
     if run.outcome is None and run.running():
         parts.append(_running(run, now, lines))
     if failed := run.failed():
-        parts.append(_failed(failed))
+        parts.append(_failed(failed, folder))
     # Last, because a small terminal cuts off the end.
     return Group(*parts, _rules(run))
 
@@ -66,15 +64,10 @@ def _headline(run: Run, now: float, lines: dict[int, Live | None], folder: Path)
         text.append(f"; {left} (none has ended yet of {shown})")
     elif run.total:
         text.append(f"; about {duration(seconds)} left")
-    heard = _last_heard(run, folder)
-    if now - heard > SILENT:
+    heard = watching.last_heard(run, folder)
+    if now - heard > watching.SILENT:
         text.append(f"\nNothing was written for {duration(now - heard)}: is it still there?", style="yellow")
     return text
-
-
-def _last_heard(run: Run, folder: Path) -> float:
-    files = [run.path, *(folder / job.log for job in run.running() if job.log)]
-    return max(file.stat().st_mtime for file in files if file.is_file())
 
 
 def _rules(run: Run) -> Table:
@@ -114,12 +107,12 @@ def _running(run: Run, now: float, lines: dict[int, Live | None]) -> Table:
     return table
 
 
-def _failed(jobs: list[Job]) -> Table:
+def _failed(jobs: list[Job], folder: Path) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), title="Failed", title_justify="left")
     table.add_column("job", no_wrap=True)
     table.add_column("what it said", overflow="fold")
     for job in jobs:
-        table.add_row(Text(f"{job.rule} {job.wildcards}".rstrip()), Text(job.log or "it has no log"))
+        table.add_row(Text(f"{job.rule} {job.wildcards}".rstrip()), Text(watching.last_words(job, folder)))
     return table
 
 

@@ -21,6 +21,10 @@ WAITING, RUNNING, DONE, FAILED, STOPPED = "waiting", "running", "done", "failed"
 LOCKED_OUT = "Error: Directory cannot be locked."
 # Of a job's log only the end is read.
 TAIL = 4096
+# A run that says nothing for so long (seconds) may have been killed: that leaves no trace in its log.
+SILENT = 120
+# Of so many logs, the newest ones, one may be of a run that is under way.
+LOOKED_AT = 20
 # As `progress.Progress` writes it.
 LIVE = re.compile(r"(?P<label>[^\n]*?): (?P<done>\d+)/(?P<total>\d+), \d+ s(?:, (?P<left>\d+) s left)?(?P<rest>.*)")
 
@@ -73,19 +77,33 @@ class Live:
     left: float | None = None
 
 
-def newest(folder: Path, study: str | None) -> Path:
-    """The log of the newest run in `folder`, or the newest of that study. Raises UserError if there is none."""
-    logs = sorted((folder / LOGS).glob("*.snakemake.log"), reverse=True)
-    mentioned = f"results/{study}/"
-    for path in logs:
+def newest(folder: Path, study: str | None, now: float) -> Path:
+    """The log of the run that is under way at `now` in `folder`, or of the newest run; of that study, if one is given.
+
+    Raises UserError if there is none.
+    """
+    mentioned, found = f"results/{study}/", []
+    for path in sorted((folder / LOGS).glob("*.snakemake.log"), reverse=True)[:LOOKED_AT]:
         text = path.read_text(encoding="utf-8", errors="replace")
         # One that found the folder locked is not the run that locked it.
         if (study is None or mentioned in text) and LOCKED_OUT not in text:
-            return path
+            run = read(path)
+            # A dry run or an audit beside a run leaves a newer log.
+            if run.outcome is None and run.total and now - last_heard(run, folder) <= SILENT:
+                return path
+            found.append(path)
+    if found:
+        return found[0]
     what = f"of study `{study}`" if study else "of Snakemake"
     raise UserError(
         f"no run {what} has left a log in {folder / LOGS}. Start one, or run this in the folder of the Snakefile."
     )
+
+
+def last_heard(run: Run, folder: Path) -> float:
+    """When the run or one of its running jobs last wrote into a log, in seconds since the epoch."""
+    files = [run.path, *(folder / job.log for job in run.running() if job.log)]
+    return max(file.stat().st_mtime for file in files if file.is_file())
 
 
 def study_of(files: list[str]) -> str | None:
@@ -168,6 +186,12 @@ def _end(run: Run, number: int, state: str, now: float) -> None:
         run.jobs[number].state, run.jobs[number].ended = state, now
 
 
+def _end_of(path: Path) -> str:
+    with open(path, "rb") as file:
+        file.seek(max(0, path.stat().st_size - TAIL))
+        return file.read().decode("utf-8", errors="replace")
+
+
 def live(job: Job, folder: Path) -> Live | None:
     """The last line that a running job has written; None where there is none of this attempt yet."""
     path = folder / job.log
@@ -175,9 +199,7 @@ def live(job: Job, folder: Path) -> Live | None:
         # A second's grace, because Snakemake's own times are whole seconds.
         if not job.log or path.stat().st_mtime < job.started - 1:
             return None
-        with open(path, "rb") as file:
-            file.seek(max(0, path.stat().st_size - TAIL))
-            lines = re.split(r"[\r\n]+", file.read().decode("utf-8", errors="replace"))
+        lines = re.split(r"[\r\n]+", _end_of(path))
     except OSError:
         return None
     text = next((line.strip() for line in reversed(lines) if line.strip()), "")
@@ -188,6 +210,17 @@ def live(job: Job, folder: Path) -> Live | None:
     rest = re.sub(r"^,? *", "", found["rest"])
     done, total = int(found["done"]), int(found["total"])
     return Live(rest, done, total, float(found["left"]) if found["left"] else (0.0 if done >= total else None))
+
+
+def last_words(job: Job, folder: Path) -> str:
+    """What a failed job ended with: from its last `error:` on, else its last line; and where its log lies."""
+    try:
+        text = _end_of(folder / job.log).strip() if job.log else ""
+    except OSError:
+        text = ""
+    _, error, message = text.rpartition("error: ")
+    said = f"{error}{message}" if error else text[text.rfind("\n") + 1 :]
+    return " ".join(f"{said} ({job.log})".split()) if said else (job.log or "it has no log")
 
 
 def family(rule: str) -> str:

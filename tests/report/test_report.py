@@ -13,6 +13,7 @@ from scalebio.claims import page as claims
 from scalebio.errors import UserError
 from scalebio.figures import NAMES
 from scalebio.report import facts, rendering, sections
+from scalebio.report import page as report
 from scalebio.tables import summary
 
 HOSTILE = "<script>alert(1)</script> [x](javascript:alert(1)) `a|b` **b** <img src=x onerror=alert(1)>"
@@ -83,6 +84,18 @@ def test_claims_are_counted_first_and_their_tests_are_folded(tmp_path):
     assert not {"script", "img", "a"} & {tag for tag, _ in page.elements}
 
 
+@pytest.mark.parametrize("tested", [True, False])
+def test_claims_that_the_study_does_not_test_are_folded(tmp_path, tested):
+    common = {"claim": "weights_fall", "statement": "They fall", "where": "§4", "known": "by heart", "scale": "paper"}
+    rows = [common | {"verdict": "not run: needs a GPU"}, *([common | {"verdict": "reproduced"}] if tested else [])]
+    pd.DataFrame(rows, columns=claims.COLUMNS).to_csv(tmp_path / "claims.csv", index=False)
+    settings = {"figures": [], "tables": {"claims": {"path": tmp_path / "claims.csv", "about": "Claims"}}}
+    (section,) = (section for section in sections.SECTIONS if section.name == "claims")
+    shown = report._section(section, settings, tmp_path)
+    assert bool(shown["tables"]) is tested and bool(shown["more_tables"]) is not tested
+    assert (shown["lead"] == report.UNTESTED) is not tested
+
+
 def test_a_table_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(UserError, match="claims.csv: no such file"):
         rendering.table_file("claims", tmp_path / "claims.csv")
@@ -112,6 +125,29 @@ def test_the_question_names_each_kind_of_model():
     assert "made: a Llama from scratch, 4 layers of width 80; all parameters train" in text
     assert "here: models/own; LORA trains" in text and "hub: owner/name@unverified; all parameters train" in text
     assert text.count("wanted, 100 rows") == 3
+
+
+def test_why_weights_are_not_confirmed_is_said_with_what_came_out(tmp_path):
+    results = tmp_path / "results"
+    blind = {"ratio": None, "threshold": 0.05, "verdict": "not confirmed", "reason": f"no weights {HOSTILE}"}
+    wrong = [blind | {"ratio": ratio, "reason": f"mismatch is {ratio}"} for ratio in (0.41, 0.2)]
+    right = {"ratio": 0.01, "threshold": 0.05, "verdict": "confirmed", "reason": "mismatch is 0.01"}
+    checks = {"uniform": [None], "one": [right, blind, blind], "two": [*wrong, blind], "three": [wrong[0]]}
+    runs = []
+    for method, found in checks.items():
+        for seed, check in enumerate(found):
+            path = results / "forum" / "tiny" / method / f"seed{seed}" / "weights.json"
+            path.parent.mkdir(parents=True)
+            path.write_text(json.dumps({"check": check} if check else {}), encoding="utf-8")
+            runs.append(path.as_posix())
+    settings = {"results": results.as_posix(), "runs": runs}
+    page = Page(facts.unconfirmed(settings))
+    assert not {"script", "img", "a"} & {tag for tag, _ in page.elements}
+    shown = "".join(page.text.splitlines())
+    assert "forumone2no weights" in shown and "forumtwo3no weights" in shown and "forumthree1mismatch" in shown
+    assert "mismatch is 0.20 … 0.41 of the way from the best match to equal weights, and up to 0.05 is right" in shown
+    assert "mismatch is 0.41 of the way" in shown and "uniform" not in shown
+    assert facts.unconfirmed(settings | {"runs": runs[:2]}) is None, "one without a check, one confirmed"
 
 
 def test_where_learning_started_from_old_weights_the_difference_is_shown(tmp_path):

@@ -74,7 +74,7 @@ def test_a_crash_that_would_come_back_is_not_tried_again(finished_copy):
     done = finished_copy.snakemake(f"{UNIFORM}/weights.json", "--retries", "2")
     assert done.returncode != 0
     assert done.stdout.count("return Outcome(1 / 0 * ") == 1, done.stdout
-    assert done.stdout.count("error: Attempt 1 of this job (on ") == 2, done.stdout
+    assert done.stdout.count("error: Attempt 1 of this job (on ") == 3, done.stdout
     assert "so it is not tried again:\nZeroDivisionError" in done.stdout
     assert finished_copy.json(NOTE)["attempt"] == 1
 

@@ -24,13 +24,17 @@ def refused(clone: Clone, *arguments: str) -> str:
 
 
 def failed(clone: Clone, log: str, *arguments: str) -> str:
-    """The message of the one job that fails, which stands both in its log and in what Snakemake shows."""
+    """The message of the one job that fails, which stands in its log, in what Snakemake shows, and once more at the end of that."""
     done = clone.snakemake(*arguments)
     assert done.returncode != 0, done.stdout
     assert "Traceback" not in done.stdout, done.stdout
     text = (clone.path / log).read_text(encoding="utf-8")
     message = text[text.index("error: ") :].strip()
-    assert done.stdout.count(message) == 1, done.stdout
+    before, _, after = done.stdout.partition("Exiting because a job execution failed")
+    assert before.count(message) == 1, done.stdout
+    last = [line for line in after.splitlines() if line.startswith("Failed: ")]
+    # Where Snakemake is to be quiet, it does not tell which job failed.
+    assert "-q" in arguments or (len(last) == 1 and f"{' '.join(message.split())} ({log})" in last[0]), done.stdout
     return message
 
 

@@ -46,6 +46,11 @@ PROVENANCE = {
 }
 
 
+def test_the_run_ends_with_where_the_report_is(finished):
+    shown = (finished.path.parent / "finished.txt").read_text(encoding="utf-8")
+    assert shown.count("The report: results/small/report.html") == 1
+
+
 def test_every_promised_file_exists_and_is_not_empty(finished):
     sources = [f"results/small/sources/{name}.{kind}" for name in SOURCES for kind in ("parquet", "json")]
     pool = [f"results/small/sums/pool/{name}" for name in ("train.parquet", "validation.parquet", "pool.json")]

@@ -27,11 +27,3 @@ rule audit:
     shell:
         "{params.python:q} {input.code[0]} --exit-zero --settings {params.settings:q} --snakefile {params.snakefile:q} "
         "{params.deployment} 2>&1 | tee -i {log:q}"
-
-
-onsuccess:
-    # A job can only succeed or fail, and Snakemake ends with 0 or 1. The audit's own status is 0, 1 or 2.
-    if any(job.rule.name == "audit" for job in workflow.dag.targetjobs):
-        found = json.loads(Path(f"{RESULTS}/audit.json").read_text(encoding="utf-8"))
-        if found["exit_code"]:
-            raise SystemExit(found["exit_code"])

@@ -1,5 +1,6 @@
 """An audit for people: a `Document` from its JSON, and that as Markdown and as one HTML page that opens without a network."""
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -17,7 +18,7 @@ ALONE = 3
 # So many names in one cell.
 NAMED = 6
 ORDER = [*STAGES, OTHER]
-COUNTED = {"follows": "after another job", "not there": "not made yet"}
+COUNTED = {"follows": "after another job", "not there": "not made yet", "set of inputs": "other set of inputs"}
 ASSUMPTIONS = [
     ("jobs and reasons", "a dry run of Snakemake itself"),
     (
@@ -114,7 +115,9 @@ def _summary(audit: dict) -> str:
     said = [f"{strong(audit['verdict'])} (exit code {audit['exit_code']})."]
     stale = f", {totals['stale']} of them because results are stale" if totals["stale"] else ""
     said.append(f"{totals['to_run']} of {totals['jobs']} jobs would run{stale}.")
-    said.append(f"{grave['would fail']} findings would fail, {grave['warning']} warn, {grave['note']} note something.")
+    said.append(
+        f"Findings that would fail: {grave['would fail']}; warnings: {grave['warning']}; notes: {grave['note']}."
+    )
     return " ".join(said)
 
 
@@ -149,6 +152,11 @@ def _names(text: str) -> str:
     return "".join(name(part) if place % 2 else part for place, part in enumerate(parts)) if len(parts) % 2 else text
 
 
+def _on_gpus(audit: dict) -> bool:
+    """Whether any job of the study asks for a GPU; else nothing is said of them."""
+    return any(job["gpus"] for job in audit["jobs"])
+
+
 def _totals(audit: dict) -> Grid:
     totals, missing = audit["totals"], audit["totals"]["not_known"]
 
@@ -159,15 +167,20 @@ def _totals(audit: dict) -> Grid:
         return f"{missing[key]} {what}" if missing[key] else ""
 
     low, high = totals["download_gb"]
-    rows = [
-        row("GPU-hours", f"{totals['gpu_hours']:,.1f}", of("gpu_hours", "jobs")),
-        row("CPU-hours", f"{totals['cpu_hours']:,.2f}", of("cpu_hours", "jobs")),
-        row("GPUs of one job, at most", str(totals["most_gpus"])),
-        row("judge, US dollars", "not known" if totals["dollars"] is None else f"{totals['dollars']:,.2f}"),
+    rows = [row("CPU-hours", f"{totals['cpu_hours']:,.2f}", of("cpu_hours", "jobs"))]
+    if _on_gpus(audit):
+        rows.insert(0, row("GPU-hours", f"{totals['gpu_hours']:,.1f}", of("gpu_hours", "jobs")))
+        rows.append(row("GPUs of one job, at most", str(totals["most_gpus"])))
+    if audit["judge"]:
+        rows.append(row("judge, US dollars", "not known" if totals["dollars"] is None else f"{totals['dollars']:,.2f}"))
+    rows += [
         row("models on disk, GB", f"{totals['disk_gb']:,.2f}", of("disk_gb", "jobs")),
         row("checkpoints of the largest job while it runs, GB", f"{totals['checkpoint_gb']:,.2f}"),
-        row("models to download, GB", f"{low:,.1f} … {high:,.1f}", of("download_gb", "models and data sets")),
     ]
+    if high or missing["download_gb"]:
+        rows.append(
+            row("models to download, GB", f"{low:,.1f} … {high:,.1f}", of("download_gb", "models and data sets"))
+        )
     return grid(["what", "in all", "not known of"], rows)
 
 
@@ -184,11 +197,13 @@ def _stages(audit: dict) -> Grid:
             kinds = [reason["kind"] for reason in job["why"]]
             why.update([kind for kind in kinds if kind != "follows"] or kinds)
         reasons = ", ".join(f"{COUNTED.get(kind, kind)} {count}" for kind, count in why.most_common())
-        hours = [job["gpu_hours"] for job in needed]
-        shown = MISSING if None in hours or not sum(hours) else f"{sum(hours):,.1f}"
-        gpus = max((job["gpus"] for job in needed), default=0)
-        rows.append([stage, reasons or MISSING, str(len(jobs)), str(len(needed)), str(gpus), shown])
-    return grid(["stage", "why", "jobs", "would run", "GPUs each, at most", "GPU-hours"], rows, left=2)
+        rows.append([stage, reasons or MISSING, str(len(jobs)), str(len(needed))])
+        if _on_gpus(audit):
+            hours = [job["gpu_hours"] for job in needed]
+            gpus = max((job["gpus"] for job in needed), default=0)
+            rows[-1] += [str(gpus), MISSING if None in hours or not sum(hours) else f"{sum(hours):,.1f}"]
+    header = ["stage", "why", "jobs", "would run"]
+    return grid(header + ["GPUs each, at most", "GPU-hours"] * _on_gpus(audit), rows, left=2)
 
 
 def _stale(audit: dict) -> Grid:
@@ -218,13 +233,13 @@ def _models(audit: dict) -> Grid:
             _names(kind),
             verdict,
             first["limited_by"] or MISSING,
-            first["time_source"].split(":", 1)[0],
+            re.split(r": | \(", first["time_source"])[0],
         ]
-        cells += [str(len(jobs)), str(gpus), _hours(max(hours)) if hours else MISSING]
+        cells += [str(len(jobs)), *[str(gpus)] * _on_gpus(audit), _hours(max(hours)) if hours else MISSING]
         rows.append([*cells, _gb(first["peak_memory_gb"]), *_parts(first)])
     note = "Hours and GB of each job and, where there are several, process: at most what stands here."
-    header = ["model", "job", "verdict", "there is", "time is", "jobs", "GPUs", "hours", "peak GB", "weights"]
-    return grid([*header, "gradients, states", "the rest"], rows, note, left=5)
+    header = ["model", "job", "verdict", "there is", "time is", "jobs", *["GPUs"] * _on_gpus(audit), "hours", "peak GB"]
+    return grid([*header, "weights", "gradients, states", "the rest"], rows, note, left=5)
 
 
 def _parts(job: dict) -> list[str]:
@@ -291,7 +306,8 @@ def _jobs(audit: dict) -> Grid:
         why = "; ".join(_names(reason["text"]) for reason in job["why"]) or MISSING
         hours = MISSING if job["hours"] is None else _hours(job["hours"])
         what = " ".join([job["rule"], *job["wildcards"].values()])
-        cells = [name(what), job["stage"], job["state"], why, _names(job["time_source"]), str(job["gpus"])]
+        cells = [name(what), job["stage"], job["state"], why, _names(job["time_source"])]
+        cells += [str(job["gpus"])] * _on_gpus(audit)
         rows.append([*cells, _gb(job["peak_memory_gb"]), job["verdict"] or MISSING, hours])
-    header = ["job", "stage", "state", "why", "time from", "GPUs", "peak GB", "verdict", "hours"]
+    header = ["job", "stage", "state", "why", "time from", *["GPUs"] * _on_gpus(audit), "peak GB", "verdict", "hours"]
     return grid(header, rows, left=5)

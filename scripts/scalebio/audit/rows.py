@@ -12,15 +12,15 @@ from pathlib import Path
 
 from scalebio import pools
 from scalebio.audit.findings import FAILS, NOTES, WARNS, Finding
-from scalebio.audit.sources import Supply, overlap
+from scalebio.audit.sources import Supply, all_read, overlap
 from scalebio.config import Study
 from scalebio.errors import UserError
 from scalebio.records import Record
 
 # A copy now and then is no fault of a source; from this share of its rows on it is told.
 COPIES = 0.1
-# Encoding takes a second for some 5,000 rows: the longest prompts are looked at, and of each source a sample.
-LONGEST, SAMPLE = 10_000, 200
+# Encoding takes a second for some 3,000 rows: the longest prompts are looked at, and of each source a sample.
+LONGEST, SAMPLE = 5_000, 200
 # Answers cut in more than this share of the sample are told.
 CUT = 0.1
 MEND, MEND_ROWS = "mend the file, or its entry, as it says", "mend the rows, or change the study, as it says"
@@ -34,12 +34,10 @@ def unusable(study: Study, known: dict[str, Supply], results: Path) -> Iterator[
     for name in study.run:
         yield from copies(study, name, known)
         experiment = study.experiments[name]
-        reference = study.references[experiment.reference]
-        needed = {*experiment.sources, *reference.validation, *(reference.test or {})}
-        if not all(known[source].records for source in needed):
+        if not (rows := all_read(study, name, known)):
             continue
         try:
-            pool, _ = pools.build(name, experiment, reference, {source: known[source].records for source in needed})
+            pool, _ = pools.build(name, experiment, study.references[experiment.reference], rows)
         except UserError as error:
             yield Finding(FAILS, "rows", f"experiments.{name}", str(error), MEND_ROWS)
             continue

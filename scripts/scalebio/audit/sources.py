@@ -108,6 +108,15 @@ def supplies(study: Study, results: Path, read: bool = True) -> dict[str, Supply
     }
 
 
+def all_read(study: Study, name: str, known: dict[str, Supply]) -> dict[str, list[Record]]:
+    """The rows of all sources that an experiment's pool takes; empty unless every one has been read."""
+    experiment = study.experiments[name]
+    reference = study.references[experiment.reference]
+    needed = {*experiment.sources, *reference.validation, *(reference.test or {})}
+    rows = {source: known[source].records for source in needed}
+    return rows if all(rows.values()) else {}
+
+
 # --- access, revisions, licences -----------------------------------------------------------------------------------------
 
 
@@ -303,7 +312,9 @@ def _share(study: Study, share: Share) -> Iterator[Finding]:
 
 
 def _reference(study: Study, name: str, known: dict[str, Supply]) -> Iterator[Finding]:
-    """Reference sources with fewer rows than validation and test together take."""
+    """Reference sources with fewer rows than validation and test together take; where rows were read, their pool says so."""
+    if all_read(study, name, known):
+        return
     key = study.experiments[name].reference
     reference = study.references[key]
     wanted: dict[str, float] = {}

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from scalebio.claims import NOT_RUN
+from scalebio.claims import page as claims
 from scalebio.files import read_json
 from scalebio.report.rendering import literal, table
 from scalebio.tables import tidy
@@ -62,6 +64,8 @@ def verdict_table(settings: dict) -> Markup:
         heaviest = means.idxmax()
         even = means.max() - means.min() < 1e-9
         cells = [name(experiment), name(method), "even" if even else f"{name(heaviest)} {number(means.max(), 3)}"]
+        seeds = lines[lines["source"] == heaviest]["weight"]
+        cells += [MISSING if even or len(seeds) < 2 else span(seeds.min(), seeds.max(), 3)]
         cells.append(verdicts(lines.drop_duplicates("seed")["verdict"]))
         if gain is None:
             cells += [MISSING] * 3
@@ -73,11 +77,35 @@ def verdict_table(settings: dict) -> Markup:
         "experiment",
         "method",
         "heaviest source",
+        "its weight by seed",
         "weights checked",
         "test loss minus baseline's",
         "95 % interval",
     ]
     return table([*header, "verdict"], rows)
+
+
+def unconfirmed(settings: dict) -> Markup | None:
+    """One line an experiment and method whose weights a check did not confirm on some seeds, with what it found; else None."""
+    found: dict[tuple[str, str], list[dict]] = {}
+    for path in settings["runs"]:
+        check = read_json(path).get("check")
+        if check and check["verdict"] != "confirmed":
+            experiment, _, method = Path(path).parts[-5:-2]
+            found.setdefault((experiment, method), []).append(check)
+    rows = [
+        [name(experiment), name(method), str(len(checks)), "; ".join(_reasons(checks))]
+        for (experiment, method), checks in found.items()
+    ]
+    return table(["experiment", "method", "seeds", "what the check found"], rows) if rows else None
+
+
+def _reasons(checks: list[dict]) -> Iterable[str]:
+    """Each reason once; of measured mismatches their range."""
+    yield from dict.fromkeys(literal(check["reason"]) for check in checks if check["ratio"] is None)
+    if ratios := [check["ratio"] for check in checks if check["ratio"] is not None]:
+        between = number(ratios[0], 2) if len(ratios) == 1 else span(min(ratios), max(ratios), 2)
+        yield f"mismatch is {between} of the way from the best match to equal weights, and up to {checks[0]['threshold']:g} is right"
 
 
 def sources(settings: dict) -> Markup:
@@ -119,6 +147,12 @@ def _origin(origin: dict) -> str:
     if origin["kind"] == "file":
         return f"file {name(origin['path'])}"
     return f"made by {name(origin['generator']['kind'])}"
+
+
+def tests_claims(settings: dict) -> bool:
+    """Whether the study ran what any claim of the paper is tested on."""
+    verdict = claims.read(settings["tables"]["claims"]["path"])["verdict"]
+    return not verdict.str.startswith(NOT_RUN).all()
 
 
 def pools(settings: dict) -> Markup:

@@ -11,6 +11,7 @@ from scalebio.report.sections import SECTIONS, Section
 FOLDER = Path(__file__).parent
 # House figures are 200 dots per inch, and are shown a quarter larger than printed.
 PIXELS = 96 / 200 * 1.25
+UNTESTED = "This study tests none of the paper's claims; the table says which study each of them needs."
 ABOUT_SCALEBIO = (
     "A language model is to be fine-tuned on several sources of unknown worth; a small set of good rows says what it should "
     "become. ScaleBiO (arXiv 2406.19976) learns how much of each source to use: one copy of the model follows the weighted "
@@ -46,9 +47,12 @@ def _section(section: Section, settings: dict, captions: Path) -> dict | None:
         [group for kind in kinds if (group := _figures(kind, settings, captions))]
         for kinds in (section.figures, section.more_figures)
     )
+    kinds, more_kinds, lead = section.tables, section.more_tables, section.lead
+    if section.name == "claims" and "claims" in settings["tables"] and not facts.tests_claims(settings):
+        kinds, more_kinds, lead = (), kinds, UNTESTED
     tables, more_tables = (
-        [_table(kind, settings["tables"][kind]) for kind in kinds if kind in settings["tables"]]
-        for kinds in (section.tables, section.more_tables)
+        [_table(kind, settings["tables"][kind]) for kind in wanted if kind in settings["tables"]]
+        for wanted in (kinds, more_kinds)
     )
     shown = {
         "blocks": _written(section.name, settings),
@@ -59,16 +63,18 @@ def _section(section: Section, settings: dict, captions: Path) -> dict | None:
     }
     if not any(shown.values()):
         return None
-    about = {key: getattr(section, key) for key in ("name", "title", "lead", "figures_first")}
-    return about | shown
+    about = {key: getattr(section, key) for key in ("name", "title", "figures_first")}
+    return about | {"lead": lead} | shown
 
 
 def _written(name: str, settings: dict) -> list[dict]:
     """Blocks of a section that come from no table of the catalogue."""
     if name == "question":
+        why = facts.unconfirmed(settings)
         return [
             _block("What was asked", facts.question(settings), settings.get("question") or ""),
             _block("What came out", facts.verdict_table(settings), _HOW_TO_READ),
+            *([_block("Why weights are not confirmed", why, _NOT_CONFIRMED)] if why else []),
             _block("The method in short", Markup(), ABOUT_SCALEBIO),
         ]
     if name == "sources":
@@ -94,6 +100,11 @@ _HOW_TO_READ = (
     "Test loss is in nats per answer token: a negative difference is a gain. Intervals are Student t over seeds, paired with the "
     "baseline; better or worse only where the interval leaves out zero. Weights checked: on how many seeds a check by gradient "
     "matching confirmed them; a dash: not checked."
+)
+_NOT_CONFIRMED = (
+    "Better and not confirmed is no contradiction: the mixture is better than equal shares, but nothing shows that no other would "
+    "be better still. Not confirmed and not better: do not rely on these weights. More validation rows and more check_steps make "
+    "the check less noisy; docs/method.md says what it can and cannot see."
 )
 
 
