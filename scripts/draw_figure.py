@@ -1,12 +1,12 @@
-"""Draw one figure of a study from one tidy table, as PDF and PNG in the house style.
+"""Draw one figure of a study from one tidy table, or several of the same columns, as PDF and PNG in the house style.
 
-    draw_figure.py NAME --table TABLE.csv --settings JSON --pdf OUT.pdf --png OUT.png
+    draw_figure.py NAME --table TABLE.csv ... --settings JSON --pdf OUT.pdf --png OUT.png
 
 NAME (its table): weights (trajectories), final_weights (weights), test_loss (test_loss), training_curves
 (training_curves), math (math), method_comparison (method_comparison), ablations (ablations),
 weights_by_model (weights), mtbench and mtbench_radar (mtbench), mtbench_differences (mtbench_differences), mtbench_repeats
-(mtbench_repeats), mixtures (mixtures), hypergradient, semantics and growth (results/<name>/<name>.csv), bench
-(results/bench/step.csv), memory_check (results/memory/check.csv).
+(mtbench_repeats), mixtures (mixtures), hypergradient and growth (results/<name>/<name>.csv), semantics
+(results/semantics/runs/*.csv), bench (results/bench/step.csv), memory_check (results/memory/check.csv).
 
 Settings:
     {"study": "demo", "experiment": "denoising", "sources": [order], "corruption": {SOURCE: RATE} | null,
@@ -26,24 +26,30 @@ def main() -> None:
     """Read the table, draw, save both files."""
     import importlib
 
+    import pandas as pd
+
     from scalebio.figures import CHECKS, NAMES, house
-    from scalebio.provenance import write_beside
+    from scalebio.provenance import numbered, write_beside
     from scalebio.tables import tidy
 
     parser = cli.parser(__doc__)
     parser.add_argument("name", choices=[*NAMES, *CHECKS], help="which figure")
-    parser.add_argument("--table", required=True, metavar="CSV", help="the tidy table it shows")
+    parser.add_argument(
+        "--table", nargs="+", required=True, metavar="CSV", help="the tidy table it shows, or its parts"
+    )
     parser.add_argument("--pdf", required=True, metavar="FILE", help="vector file to write")
     parser.add_argument("--png", required=True, metavar="FILE", help="raster file to write, 200 dots per inch")
     arguments = parser.parse_args()
 
     # By name, so that a figure depends on its own module only and editing one redraws one.
     module = importlib.import_module(f"scalebio.figures.{arguments.name}")
-    table = tidy.read_csv(arguments.table, module.COLUMNS, text=getattr(module, "TEXT", ()))
+    parts = [tidy.read_csv(path, module.COLUMNS, text=getattr(module, "TEXT", ())) for path in arguments.table]
+    table = pd.concat(parts, ignore_index=True)
     with house.style():
         house.save(module.draw(table, arguments.settings), arguments.pdf, arguments.png)
     settings = {"figure": arguments.name, **arguments.settings}
-    write_beside(arguments.png, settings, {"table": arguments.table}, pdf=arguments.pdf)
+    tables = numbered(arguments.table, "table") if len(parts) > 1 else {"table": arguments.table[0]}
+    write_beside(arguments.png, settings, tables, pdf=arguments.pdf)
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ def newest(folder: Path, study: str | None, now: float) -> Path:
         # One that found the folder locked is not the run that locked it.
         if (study is None or mentioned in text) and LOCKED_OUT not in text:
             run = read(path)
-            # A dry run or an audit beside a run leaves a newer log.
+            # An audit beside a run leaves a newer log, and so does a study that cannot be planned.
             if run.outcome is None and run.total and now - last_heard(run, folder) <= SILENT:
                 return path
             found.append(path)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from importlib import import_module
 
+import pandas as pd
 import pytest
 from figures.studies import JUDGED
 
@@ -35,6 +36,23 @@ def test_entry_point_is_light_and_gives_the_same_bytes_twice(studies, name, tmp_
         assert first == second and len(first) > 5000
     assert b"CreationDate" not in (tmp_path / "one.pdf").read_bytes()
     assert not list(tmp_path.glob(".*part*"))
+
+
+def test_a_table_in_parts_is_drawn_as_the_whole_and_each_is_recorded(studies, tmp_path, root):
+    study = studies["usual"]
+    frame = pd.read_csv(study.path("test_loss"))
+    parts = [tmp_path / f"{number}.csv" for number in (0, 1)]
+    for rows, path in zip((frame[:5], frame[5:]), parts, strict=True):
+        rows.to_csv(path, index=False)
+    drawn = []
+    for tables, name in (([study.path("test_loss")], "whole"), (parts, "parts")):
+        command = [sys.executable, root / "scripts/draw_figure.py", "test_loss", "--table", *tables]
+        out = ["--pdf", tmp_path / f"{name}.pdf", "--png", tmp_path / f"{name}.png"]
+        subprocess.run([*map(str, command), "--settings", json.dumps(study.settings("test_loss")), *out], check=True)
+        drawn.append((tmp_path / f"{name}.png").read_bytes())
+    assert drawn[0] == drawn[1]
+    recorded = json.loads((tmp_path / "parts.provenance.json").read_text())["provenance"]["inputs"]
+    assert [recorded[f"table {number}"]["path"] for number in (0, 1)] == list(map(str, parts))
 
 
 @pytest.mark.parametrize(

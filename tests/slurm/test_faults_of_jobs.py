@@ -39,7 +39,7 @@ def test_ctrl_c_cancels_the_jobs_and_the_next_run_goes_on(cluster, trained, trai
     run = cluster.start_snakemake(training_clone, WEIGHTS, *ON_CLUSTER)
     job = training.wait_for_training(cluster, run, training_clone)
     run.signal(signal.SIGINT)
-    assert cluster.wait_for_job(job.id, seconds=60).state == "CANCELLED"
+    assert cluster.wait_for_job(job.id, seconds=180).state == "CANCELLED"
     assert cluster.finish_snakemake(run, training_clone, 120).returncode != 0
     assert not (training_clone.path / WEIGHTS).exists() and training.checkpoints(training_clone)
     done = cluster.snakemake(training_clone, WEIGHTS, *ON_CLUSTER, limit=240)

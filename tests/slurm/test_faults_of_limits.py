@@ -23,11 +23,8 @@ def test_training_past_its_time_limit_goes_on_in_the_next_job(cluster, trained, 
     done = cluster.finish_snakemake(run, training_clone, 300)
     assert done.returncode == 0, done.stdout
     first, *between, last = cluster.jobs()
-    # On a busy machine a job starts so slowly that SLURM's limit comes before its own.
-    assert (first.state, last.state) == ("FAILED", "COMPLETED") and {job.state for job in between} <= {
-        "FAILED",
-        "TIMEOUT",
-    }
+    # On a busy machine a job starts so slowly that SLURM's limit comes before its own, or while it writes its checkpoint.
+    assert last.state == "COMPLETED" and {job.state for job in (first, *between)} <= {"FAILED", "TIMEOUT"}
     said = training.said_by(training_clone, job.id)
     assert "because its 1 minutes (`runtime`) are nearly over" in said and "the next run goes on from" in said, said
     assert training.went_on(training_clone, last.id)

@@ -1,6 +1,6 @@
 # semantics: what each point on which the authors' releases differ from ours costs on planted tasks. Asked for by name
 # (`snakemake semantics`), no part of any study.
-# in: nothing but seeds   out: results/semantics/semantics.{csv,pdf,png}
+# in: nothing but seeds   out: results/semantics/runs/*.csv, semantics.{pdf,png}
 
 SEMANTICS = "results/semantics"
 SEMANTICS_TASKS = ["denoise5", "pref631"]
@@ -33,32 +33,12 @@ rule measure_semantics:
         "{params.launch:q} {input.code[0]} --settings {params.settings:q} --csv {output.csv:q} 2>&1 | tee -i {log:q}"
 
 
-rule semantics_table:
-    """One table of all runs under different semantics."""
-    input:
-        runs=expand(f"{SEMANTICS}/runs/{{task}}_seed{{seed}}.csv", task=SEMANTICS_TASKS, seed=SEMANTICS_SEEDS),
-    output:
-        csv=f"{SEMANTICS}/semantics.csv",
-    log:
-        "logs/semantics/table.log",
-    localrule: True
-    conda:
-        "../../envs/plot.yaml"
-    threads: 1
-    resources:
-        mem_mb=memory(1),
-        runtime=runtime(0.25),
-    shell:
-        # The header of the first, the rows of all.
-        "awk 'FNR > 1 || NR == 1' {input.runs:q} > {output.csv:q} 2> {log:q}"
-
-
 rule semantics:
     """What each difference of the releases costs on planted tasks, as a figure (not part of a study)."""
     input:
         code=code("draw_figure.py")
         + ["scripts/scalebio/figures/semantics.py", "scripts/scalebio/figures/house.mplstyle"],
-        table=rules.semantics_table.output.csv,
+        tables=expand(f"{SEMANTICS}/runs/{{task}}_seed{{seed}}.csv", task=SEMANTICS_TASKS, seed=SEMANTICS_SEEDS),
     output:
         png=f"{SEMANTICS}/semantics.png",
         pdf=f"{SEMANTICS}/semantics.pdf",
@@ -78,5 +58,5 @@ rule semantics:
         launch=launcher,
         settings=as_json(),
     shell:
-        "{params.launch:q} {input.code[0]} semantics --table {input.table:q} --settings {params.settings:q} "
+        "{params.launch:q} {input.code[0]} semantics --table {input.tables:q} --settings {params.settings:q} "
         "--pdf {output.pdf:q} --png {output.png:q} 2>&1 | tee -i {log:q}"

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from unittest.mock import patch
 
 from snakemake import cli
 from snakemake.workflow import Workflow
@@ -67,15 +68,6 @@ class Planned:
         return self.state != DONE
 
 
-@contextlib.contextmanager
-def _instead_of_running(record) -> Iterator[None]:
-    before, Workflow.execute = Workflow.execute, record
-    try:
-        yield
-    finally:
-        Workflow.execute = before
-
-
 def collect(arguments: list[str], fresh: bool = False) -> tuple[list[Planned], dict]:
     """Every job of the targets in `arguments` (a command line of Snakemake without its first word), and the study's configuration.
 
@@ -96,7 +88,7 @@ def collect(arguments: list[str], fresh: bool = False) -> tuple[list[Planned], d
     # Resources are to be those of the study, whatever this machine has.
     given = [*arguments, "--nolock", "--cores", "100000", "--quiet", "host", "progress", "rules", "reason"]
     parser, parsed = cli.parse_args(given)
-    with _instead_of_running(record), warnings.catch_warnings():
+    with patch.object(Workflow, "execute", record), warnings.catch_warnings():
         # Snakemake asks for the sizes of inputs, and drops the question where they do not exist yet.
         warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
         cli.args_to_api(parsed, parser)

@@ -5,15 +5,14 @@ given to the `run_job` of the executor plugin, in which only the call that would
 writes the line down. So the lines cannot drift from what is used. Nothing of SLURM needs to be installed.
 """
 
-import contextlib
 import logging
 import subprocess
 import tempfile
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import snakemake_executor_plugin_slurm as plugin
 from snakemake import cli
@@ -114,18 +113,6 @@ class _Shell:
         return SimpleNamespace(returncode=0, communicate=communicate)
 
 
-@contextlib.contextmanager
-def _replaced(owner, **values) -> Iterator[None]:
-    before = {name: getattr(owner, name) for name in values}
-    try:
-        for name, value in values.items():
-            setattr(owner, name, value)
-        yield
-    finally:
-        for name, value in before.items():
-            setattr(owner, name, value)
-
-
 def collect(arguments: list[str], needed: bool = False, attempt: int = 1) -> Study:
     """The lines for a command line of Snakemake, without the word `snakemake`.
 
@@ -148,7 +135,7 @@ def collect(arguments: list[str], needed: bool = False, attempt: int = 1) -> Stu
             found.append(error)
 
     parser, parsed = cli.parse_args([*arguments, "--quiet", "host", "progress", "rules", "reason"])
-    with _replaced(Workflow, execute=record), warnings.catch_warnings():
+    with patch.multiple(Workflow, execute=record), warnings.catch_warnings():
         # Snakemake asks for the sizes of inputs, and drops the question where they do not exist yet.
         warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
         cli.args_to_api(parsed, parser)
@@ -182,7 +169,7 @@ def _lines(workflow: Workflow, attempt: int) -> Study:
     # For jobs of many inputs the executor writes their names into a file there.
     with (
         tempfile.TemporaryDirectory(prefix="tmp.", dir=".snakemake") as folder,
-        _replaced(plugin, subprocess=shell, validate_account=lambda account, logger: account),
+        patch.multiple(plugin, subprocess=shell, validate_account=lambda account, logger: account),
     ):
         executor._tmpdir = folder
         temporary = {Path(folder).name: TEMPORARY, Path(workflow.sourcecache.runtime_cache_path).name: TEMPORARY}
