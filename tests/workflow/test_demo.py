@@ -17,7 +17,8 @@ NOISE = ["noise_0", "noise_20", "noise_40", "noise_60", "noise_80", "noise_100"]
 def demo(root, tmp_path_factory):
     """The results folder of a complete demo run in a copy of the repository; the copy is removed afterwards."""
     clone = new_clone(root, tmp_path_factory.mktemp("demo") / "clone")
-    clone.run(study="config/demo.yaml")
+    # Looking for work after every job takes Snakemake a third of a core in the end, and the machine is busy (profiles/local).
+    clone.run("--max-jobs-per-timespan", "600/5s", study="config/demo.yaml")
     yield clone.path / "results" / "demo"
     shutil.rmtree(clone.path)
 
