@@ -20,8 +20,14 @@ def code_files(script: Path) -> tuple[Path, ...]:
         if file in found:
             continue
         found.add(file)
-        waiting += [target for name in _imported(file) for target in _files(root, name)]
+        waiting += _direct(root, file)
     return (script, *sorted(found - {script}))
+
+
+# Most files are met from many entry points, and to parse them all anew would be most of what Snakemake takes to start.
+@cache
+def _direct(root: Path, file: Path) -> list[Path]:
+    return [target for name in _imported(file) for target in _files(root, name)]
 
 
 def _imported(file: Path) -> set[str]:
