@@ -5,6 +5,7 @@ content; results name them in their provenance.
 """
 
 import ast
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -33,12 +34,21 @@ def _direct(root: Path, file: Path) -> list[Path]:
 def _imported(file: Path) -> set[str]:
     """Dotted names in import statements anywhere in the file; `from a import b` gives both a and a.b."""
     names = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for node in _statements(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
     return {name for name in names if name.split(".")[0] == "scalebio"}
+
+
+def _statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """Every statement at whatever depth; expressions, most of a tree, hold none."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        waiting += [child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.expr)]
 
 
 def _files(root: Path, name: str) -> list[Path]:
