@@ -165,6 +165,10 @@ def indented(own, folder, tokenizer):
     pool(own)
 
 
+def target(own, folder, tokenizer):
+    load_configfile("results/mine/sources/forum.parquet")
+
+
 def no_study(own, folder, tokenizer):
     load_configfile("config/mein.yaml")
 
@@ -173,6 +177,7 @@ FAULTS = {
     "A file is not there": key("sources.forum.file", "my_data/form.json"),
     "A folder is named, not a file": key("sources.forum.file", "my_data"),
     "The study file itself is not there": no_study,
+    "A target was taken for a study file": target,
     "A key is unknown": key("sources.forum.license", "MIT"),
     "A name points nowhere": key("experiments.mine.sources", ["forum", "talk"]),
     "A name has a blank": key("study", "my study"),

@@ -84,12 +84,17 @@ def _take(
         if count > len(fresh):
             raise UserError(
                 f"{where}: asks for {count} {part} rows of source `{source}`, but only {len(fresh)} are there"
-                f"{' after the validation rows' if part == 'test' else ''}. Ask for fewer, or add rows to it."
+                f"{' after the validation rows' if part == 'test' else ''}{_repeating(duplicates[source])}. Ask for fewer, or add "
+                "rows to it."
             )
         order = stream(DATA_SEED, "reference", part, source).permutation(len(fresh))
         taken += [replace(fresh[i], category=fresh[i].category or source) for i in order[:count]]
         left[source] = [fresh[i] for i in order[count:]]
     return taken, left, duplicates
+
+
+def _repeating(rows: int) -> str:
+    return f" and without the {rows} that repeat one of them" if rows else ""
 
 
 def _without_leaks(

@@ -135,7 +135,9 @@ def _describe(fault: dict) -> str:
         expected = "a name of letters, digits, `_` and `-`" if is_name else _field(location)
         return f"{path}: expected {expected}; found {_found(value)}"
     if kind == "list_type":
-        message = f"expected a list, such as [{_found(value)}]"
+        # Who writes `seeds: 3` means three.
+        such = list(range(value)) if location[-1] == "seeds" and value in range(1, 100) else f"[{_found(value)}]"
+        message = f"expected a list, such as {such}"
     if kind == "too_short":
         message = f"expected at least {fault['ctx']['min_length']} entries"
     description = _field(location)

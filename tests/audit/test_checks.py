@@ -116,7 +116,8 @@ def test_sources_too_small_for_what_is_sure_to_be_asked():
     assert supply(499, 1, over_supply="cap") == [(WARNS, "sources.one.max_repeat")]
     assert supply(250, 2) == [(NOTES, "sources.one.max_repeat")]
     assert supply(500, 2) == []
-    assert supply(3, None) == [(FAILS, "sources.one")], "fewer rows than one step takes"
+    few = [(FAILS, "sources.one"), (WARNS, "sources.one")]
+    assert supply(3, None) == few, "fewer rows than one step takes, and each drawn 167 times"
 
 
 def test_mixtures_that_repeat_all_rows_more_than_four_times():
@@ -130,6 +131,14 @@ def test_mixtures_that_repeat_all_rows_more_than_four_times():
     assert drawn(8000) == [] and drawn(8001, mixture_rows=8000) == []
     assert drawn(8001) == [(WARNS, "finetuning.rows")]
     assert drawn(8000, mixture_rows=9000) == [(WARNS, "experiments.chat.mixture_rows")]
+
+
+def test_a_source_that_an_equal_share_repeats_more_than_four_times():
+    def with_rows(rows, **settings):
+        return source_findings(study(lambda mapping: mapping["sources"]["two"].update(rows=rows, **settings)))
+
+    assert with_rows(125) == [] and with_rows(124) == [(WARNS, "sources.two")]
+    assert (WARNS, "sources.two") not in with_rows(124, max_repeat=2), "told as too small"
 
 
 def test_large_files_are_left_to_the_jobs(tmp_path, monkeypatch):

@@ -81,6 +81,9 @@ def test_what_would_fail_is_exit_code_1_also_of_snakemake(clone):
     clone.edit_study(lambda study: study["methods"]["scalebio"].update(steps="three"))
     code, said = audit(clone)
     assert code == 1 and "methods.scalebio.steps" in said, "a study that cannot be planned"
+    (clone.path / STUDY).write_text("study: small\n models: {\n", encoding="utf-8")
+    code, said = audit(clone)
+    assert code == 1 and f"{STUDY}, line 2: not valid YAML" in said and "Traceback" not in said
 
 
 def test_finished_results_are_clean_and_stale_ones_exit_code_2(finished_copy):

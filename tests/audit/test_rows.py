@@ -47,7 +47,11 @@ def found(one, results=NOWHERE):
 
 def test_files_are_read_as_the_study_says_and_all_that_is_wrong_is_told_at_once(use):
     sound = use(one=numbered("one"))
-    assert found(sound) == []
+    (note,) = told(sound)
+    assert (note.gravity, note.key) == (
+        NOTES,
+        "experiments.chat",
+    ) and "the rows of `two`, `held_out` are not read" in note.what
     assert sources.supplies(sound, NOWHERE)["one"] == sources.Supply(600, "counted in the file")
     assert sources.supplies(sound, NOWHERE, read=False)["one"].rows is None
     wrong = use(one=[*numbered("one"), {"prompt": "one?", "response": ""}], held_out="no JSON\n")
@@ -74,15 +78,25 @@ def test_rows_are_put_together_as_the_pool_will_be(use):
     assert found(refused) == [(FAILS, "experiments.chat")]
     (finding,) = told(refused)
     assert "(one: 1 of 600, two: 1 of 600 rows)" in finding.what and "leakage: drop" in finding.what
-    assert found(study_with(leakage="drop")) == []
+    (note,) = told(study_with(leakage="drop"))
+    assert (note.gravity, note.key) == (NOTES, "experiments.chat.leakage") and "(`one`: 1, `two`: 1)" in note.what
 
 
 def test_copies_within_a_source_and_between_sources(use):
-    assert found(use(one=[*numbered("one", 540), *numbered("one", 60)])) == [], "a tenth"
-    (finding,) = told(use(one=[*numbered("one", 500), *numbered("ONE ", 100)]))
+    def told_of(**files):
+        return [finding for finding in told(use(**files)) if finding.kind != "not checked"]
+
+    assert told_of(one=[*numbered("one", 540), *numbered("one", 60)]) == [], "a tenth"
+    (finding,) = told_of(one=[*numbered("one", 500), *numbered("ONE ", 100)])
     assert (finding.gravity, finding.key) == (WARNS, "sources.one") and finding.what.startswith("100 of 600 rows")
-    shared = use(one=numbered("one"), two=[*numbered("two", 300), *numbered("one", 300)])
-    (finding,) = told(shared)
+    (finding,) = told_of(held_out=[*numbered("wanted", 300), *numbered("wanted", 300)])
+    assert finding.key == "sources.held_out", "of the reference too"
+    (finding,) = told_of(one=[{"text": f"{number}"} for number in range(600)])
+    assert (finding.gravity, finding.key) == (
+        NOTES,
+        "sources.one",
+    ) and "600 of 600 rows of `one` have no prompt" in finding.what
+    (finding,) = told_of(one=numbered("one"), two=[*numbered("two", 300), *numbered("one", 300)])
     assert (finding.gravity, finding.key) == (WARNS, "experiments.chat.sources")
     assert finding.what.startswith("`one` and `two` have 300 rows in common")
 

@@ -13,8 +13,8 @@ from scalebio.report import page as report_page
 from scalebio.report import rendering
 from scalebio.tables.readable import MARKS, MISSING, Document, Grid, document, grid, name, number, strong
 
-# More findings that differ in their key alone are one line.
-ALONE = 3
+# More findings that differ in their key alone are one line, where they are of these kinds.
+ALONE, BY_DOZENS = 3, ("gated", "revision", "licence")
 # So many names in one cell.
 NAMED = 6
 ORDER = [*STAGES, OTHER]
@@ -79,12 +79,15 @@ def markdown(audit: dict, note: str = "") -> str:
 
 
 def terminal(audit: dict, paths: list[Path]) -> str:
-    """The verdict, what would fail, and where the rest stands; plain text."""
+    """The verdict, what would fail or mislead, and where the rest stands; plain text. Of warnings that studies of the hub have by the
+    dozen, only the page tells."""
     plain = str.maketrans("", "", "".join(MARKS))
     lines = [_summary(audit).translate(plain)]
     for finding in audit["findings"]:
-        if finding["gravity"] == checks.FAILS:
-            lines.append(f"  {finding['kind']}, {finding['key']}: {finding['what']}")
+        if finding["gravity"] == checks.FAILS or (
+            finding["gravity"] == checks.WARNS and finding["kind"] not in BY_DOZENS
+        ):
+            lines.append(f"  {finding['gravity']}: {finding['kind']}, {finding['key']}: {finding['what']}")
             lines += [f"      → {finding['do']}"] if finding["do"] else []
     lines += [f"  stale: {one['job']}: {'; '.join(one['why'])}" for one in audit["stale"]]
     return "\n".join([*lines, "Written: " + ", ".join(path.as_posix() for path in paths)])
@@ -131,7 +134,7 @@ def _findings(audit: dict) -> Grid:
     rows = []
     for (gravity, kind, do), members in groups.items():
         # Memory and the like are about each job by itself.
-        several = len(members) > ALONE and kind in ("gated", "revision", "licence")
+        several = len(members) > ALONE and kind in BY_DOZENS
         for finding in members[:1] if several else members:
             keys = [one["key"] for one in members] if several else [finding["key"]]
             what = _names(finding["what"]) + (f" ({len(members) - 1} more likewise)" if several else "")

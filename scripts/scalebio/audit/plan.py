@@ -18,6 +18,7 @@ from snakemake import cli
 from snakemake.workflow import Workflow
 
 from scalebio.errors import UserError
+from scalebio.study import check_files
 
 DONE, MISSING, STALE, UNFINISHED = "done", "missing", "stale", "unfinished"
 # Kinds of reasons. FOLLOWS: only because another job runs first.
@@ -72,7 +73,7 @@ def collect(arguments: list[str], fresh: bool = False) -> tuple[list[Planned], d
     """Every job of the targets in `arguments` (a command line of Snakemake without its first word), and the study's configuration.
 
     Jobs stand in the order of the work, without the targets that make nothing. `fresh`: as if there were no results. Raises
-    UserError where Snakemake refuses; it has said why on standard error.
+    UserError where Snakemake refuses (it has said why on standard error), and for a study file that is not there or no YAML.
     """
     found: list[tuple[list[Planned], dict]] = []
 
@@ -88,6 +89,8 @@ def collect(arguments: list[str], fresh: bool = False) -> tuple[list[Planned], d
     # Resources are to be those of the study, whatever this machine has.
     given = [*arguments, "--nolock", "--cores", "100000", "--quiet", "host", "progress", "rules", "reason"]
     parser, parsed = cli.parse_args(given)
+    # Snakemake names neither file nor line, or ends in a traceback.
+    check_files(parsed.configfile or [])
     with patch.object(Workflow, "execute", record), warnings.catch_warnings():
         # Snakemake asks for the sizes of inputs, and drops the question where they do not exist yet.
         warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)

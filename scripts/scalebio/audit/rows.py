@@ -12,8 +12,8 @@ from pathlib import Path
 
 from scalebio import pools
 from scalebio.audit.findings import FAILS, NOTES, WARNS, Finding
-from scalebio.audit.sources import Supply, all_read, overlap
-from scalebio.config import Study
+from scalebio.audit.sources import Supply, all_read, overlap, pool_sources
+from scalebio.config import Experiment, Study
 from scalebio.errors import UserError
 from scalebio.records import Record
 
@@ -23,39 +23,78 @@ COPIES = 0.1
 LONGEST, SAMPLE = 5_000, 200
 # Answers cut in more than this share of the sample are told.
 CUT = 0.1
-MEND, MEND_ROWS = "mend the file, or its entry, as it says", "mend the rows, or change the study, as it says"
 
 
 def unusable(study: Study, known: dict[str, Supply], results: Path) -> Iterator[Finding]:
     """Files that cannot be read as the study says, all of them at once; else what is wrong with the pools of their rows."""
     for name, one in known.items():
         if one.fault:
-            yield Finding(FAILS, "file", f"sources.{name}", one.fault, MEND)
+            # The message says what to do.
+            yield Finding(FAILS, "file", f"sources.{name}", one.fault)
     for name in study.run:
         yield from copies(study, name, known)
         experiment = study.experiments[name]
         if not (rows := all_read(study, name, known)):
+            yield from _not_looked_at(study, name, known)
             continue
         try:
-            pool, _ = pools.build(name, experiment, study.references[experiment.reference], rows)
+            pool, made = pools.build(name, experiment, study.references[experiment.reference], rows)
         except UserError as error:
-            yield Finding(FAILS, "rows", f"experiments.{name}", str(error), MEND_ROWS)
+            yield Finding(FAILS, "rows", f"experiments.{name}", str(error))
             continue
+        yield from _left_out(name, experiment, made)
         yield from lengths(study, name, pool, results)
+
+
+def _not_looked_at(study: Study, name: str, known: dict[str, Supply]) -> Iterator[Finding]:
+    """What could not be checked of an experiment, some of whose files were read and some sources not."""
+    needed = pool_sources(study, name)
+    if any(known[source].records for source in needed) and not any(known[source].fault for source in needed):
+        away = ", ".join(f"`{source}`" for source in needed if not known[source].records)
+        what = (
+            f"leakage and prompts that are too long were not looked for, because the rows of {away} are not read here"
+        )
+        yield Finding(
+            NOTES, "not checked", f"experiments.{name}", what, "the jobs will look, and stop at what they find"
+        )
+
+
+def _left_out(name: str, experiment: Experiment, made: dict) -> Iterator[Finding]:
+    """Training rows that `leakage: drop` leaves out."""
+    counts = {source: count for source, count in made["leakage"]["same_prompt"].items() if count}
+    if counts and experiment.leakage == "drop":
+        listed = ", ".join(f"`{source}`: {count:,}" for source, count in counts.items())
+        what = f"training rows whose prompt is a validation or test prompt are left out ({listed})"
+        yield Finding(NOTES, "leakage", f"experiments.{name}.leakage", what)
 
 
 # --- rows that stand there more than once --------------------------------------------------------------------------------
 
 
 def copies(study: Study, name: str, known: dict[str, Supply]) -> Iterator[Finding]:
-    """Sources of an experiment many of whose rows are alike, or stand in another of its sources too."""
+    """Sources of an experiment, or of its reference, many of whose rows are alike or ask nothing; training sources with rows in
+    common."""
     names = study.experiments[name].sources
-    keys = {one: Counter(map(pools.exact_key, known[one].records)) for one in names if known[one].records}
+    keys = {
+        one: Counter(map(pools.exact_key, known[one].records))
+        for one in pool_sources(study, name)
+        if known[one].records
+    }
     for source, counted in keys.items():
         spare = counted.total() - len(counted)
         if spare > COPIES * counted.total():
             what = f"{spare:,} of {counted.total():,} rows repeat another row of `{source}`; they count as if they were different"
             yield Finding(WARNS, "copies", f"sources.{source}", what, "keep each row once, unless it should count more")
+        bare = sum(not row.prompt.strip() for row in known[source].records)
+        if bare > COPIES * counted.total():
+            what = f"{bare:,} of {counted.total():,} rows of `{source}` have no prompt: they count as plain text, trained on in full"
+            yield Finding(
+                NOTES,
+                "plain text",
+                f"sources.{source}",
+                what,
+                "if they should have one, does it stand under another key?",
+            )
     for one, other in combinations(names, 2):
         how = ""
         if one in keys and other in keys:
@@ -79,7 +118,7 @@ def lengths(study: Study, name: str, pool: dict[str, list[Record]], results: Pat
 
     Nothing where the tokenizer is not here yet.
     """
-    from scalebio.chat import encode_all
+    from scalebio.chat import NoRoom, encode_all
 
     experiment = study.experiments[name]
     model, key = study.models[experiment.model], f"models.{experiment.model}.max_length"
@@ -95,8 +134,10 @@ def lengths(study: Study, name: str, pool: dict[str, list[Record]], results: Pat
                 what = f"{cut:.0%} of {len(sample)} rows of `{source}` are longer, and their answers are cut"
                 do = "raise it if their ends matter; longer rows take more memory and time"
                 yield Finding(NOTES, "length", key, what, do)
+    except NoRoom as error:
+        yield Finding(FAILS, "length", key, str(error))
     except UserError as error:
-        yield Finding(FAILS, "rows", key, str(error), MEND_ROWS)
+        yield Finding(FAILS, "rows", f"experiments.{name}", str(error))
 
 
 def _tokenizer(study: Study, name: str, pool: dict[str, list[Record]], fetched: Path):

@@ -60,10 +60,15 @@ def used_sources(study: Study) -> dict[str, Source]:
     """Sources of the experiments that are run, each once."""
     names: dict[str, None] = {}
     for name in study.run:
-        experiment = study.experiments[name]
-        reference = study.references[experiment.reference]
-        names |= dict.fromkeys([*experiment.sources, *reference.validation, *(reference.test or {})])
+        names |= dict.fromkeys(pool_sources(study, name))
     return {name: study.sources[name] for name in names}
+
+
+def pool_sources(study: Study, name: str) -> list[str]:
+    """Sources that an experiment's pool takes, training sources first, each once."""
+    experiment = study.experiments[name]
+    reference = study.references[experiment.reference]
+    return list(dict.fromkeys([*experiment.sources, *reference.validation, *(reference.test or {})]))
 
 
 def used_models(study: Study) -> list[str]:
@@ -110,10 +115,7 @@ def supplies(study: Study, results: Path, read: bool = True) -> dict[str, Supply
 
 def all_read(study: Study, name: str, known: dict[str, Supply]) -> dict[str, list[Record]]:
     """The rows of all sources that an experiment's pool takes; empty unless every one has been read."""
-    experiment = study.experiments[name]
-    reference = study.references[experiment.reference]
-    needed = {*experiment.sources, *reference.validation, *(reference.test or {})}
-    rows = {source: known[source].records for source in needed}
+    rows = {source: known[source].records for source in pool_sources(study, name)}
     return rows if all(rows.values()) else {}
 
 
@@ -275,19 +277,27 @@ def too_small(study: Study, known: dict[str, Supply]) -> Iterator[Finding]:
 
 
 def _repeats(study: Study, name: str, known: dict[str, Supply]) -> Iterator[Finding]:
-    """A mixture that cannot but repeat all rows more often than is as good as fresh rows."""
+    """A mixture that cannot but repeat all rows, or at equal shares those of one source, more often than is as good as fresh rows."""
     experiment = study.experiments[name]
     wanted, have = experiment.mixture_rows or study.finetuning.rows, [known[one].rows for one in experiment.sources]
-    if None in have or wanted <= EPOCHS * sum(have):
+    if None not in have and wanted > EPOCHS * sum(have):
+        yield Finding(
+            WARNS,
+            "repeats",
+            f"experiments.{name}.mixture_rows" if experiment.mixture_rows else "finetuning.rows",
+            f"{wanted:,} rows are drawn of {sum(have):,} in all: each is trained on {wanted / sum(have):.0f} times on average, and "
+            f"beyond {EPOCHS} repeats add little (arXiv 2305.16264)",
+            f"lower it to {EPOCHS * sum(have):,} or less, or add rows",
+        )
         return
-    yield Finding(
-        WARNS,
-        "repeats",
-        f"experiments.{name}.mixture_rows" if experiment.mixture_rows else "finetuning.rows",
-        f"{wanted:,} rows are drawn of {sum(have):,} in all: each is trained on {wanted / sum(have):.0f} times on average, and "
-        f"beyond {EPOCHS} repeats add little (arXiv 2305.16264)",
-        f"lower it to {EPOCHS * sum(have):,} or less, or add rows",
-    )
+    for source, rows in zip(experiment.sources, have, strict=True):
+        equal = wanted / len(have)
+        if rows and not study.sources[source].max_repeat and equal > EPOCHS * rows:
+            what = f"an equal share of the mixture of experiments.{name}, {equal:,.0f} rows, takes each of its {rows:,} rows "
+            what += f"{equal / rows:.0f} times, and beyond {EPOCHS} repeats add little (arXiv 2305.16264)"
+            yield Finding(
+                WARNS, "repeats", f"sources.{source}", what, "add rows, or set its `max_repeat` with `over_supply: cap`"
+            )
 
 
 def _share(study: Study, share: Share) -> Iterator[Finding]:

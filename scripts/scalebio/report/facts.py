@@ -49,7 +49,7 @@ def _names(names: Iterable[str]) -> str:
 
 
 def verdict_table(settings: dict) -> Markup:
-    """One line an experiment and learning method: heaviest source, the check's verdict, test loss against the baseline."""
+    """One line an experiment and learning method: test loss against the baseline, heaviest source, the check's verdict."""
     weights = tidy.read_csv(settings["tables"]["weights"]["path"], [])
     gains = {}
     if compared := settings["tables"].get("method_comparison"):
@@ -60,29 +60,30 @@ def verdict_table(settings: dict) -> Markup:
         gain = gains.get((experiment, method))
         if gain is not None and not gain.verdict:  # the baseline, which the others are held against
             continue
+        if gain is None:
+            cells = [name(experiment), name(method), *[MISSING] * 3]
+        else:
+            interval = span(gain.difference_low, gain.difference_high, sign=True)
+            cells = [name(experiment), name(method), strong(gain.verdict), number(gain.difference, sign=True), interval]
         means = lines.groupby("source", sort=False)["weight"].mean()
         heaviest = means.idxmax()
         even = means.max() - means.min() < 1e-9
-        cells = [name(experiment), name(method), "even" if even else f"{name(heaviest)} {number(means.max(), 3)}"]
         seeds = lines[lines["source"] == heaviest]["weight"]
-        cells += [MISSING if even or len(seeds) < 2 else span(seeds.min(), seeds.max(), 3)]
-        cells.append(verdicts(lines.drop_duplicates("seed")["verdict"]))
-        if gain is None:
-            cells += [MISSING] * 3
-        else:
-            interval = span(gain.difference_low, gain.difference_high, sign=True)
-            cells += [number(gain.difference, sign=True), interval, strong(gain.verdict)]
-        rows.append(cells)
-    header = [
-        "experiment",
-        "method",
-        "heaviest source",
-        "its weight by seed",
-        "weights checked",
-        "test loss minus baseline's",
-        "95 % interval",
-    ]
-    return table([*header, "verdict"], rows)
+        cells.append("even" if even else f"{name(heaviest)} {number(means.max(), 3)}")
+        cells.append(MISSING if even or len(seeds) < 2 else span(seeds.min(), seeds.max(), 3))
+        rows.append([*cells, verdicts(lines.drop_duplicates("seed")["verdict"])])
+    header = ["experiment", "method", "verdict", "test loss minus baseline's", "95 % interval"]
+    return table([*header, "heaviest source", "its weight by seed", "weights checked"], rows)
+
+
+def from_scratch(settings: dict) -> str:
+    """A warning, where models that know nothing learned the weights; else nothing."""
+    made = dict.fromkeys(
+        one["model"] for one in settings["experiments"] if settings["models"][one["model"]].get("scratch")
+    )
+    if not made:
+        return ""
+    return f" {', '.join(made)}: a model from scratch. Its weights show how the method works; decide about data with a model of your own."
 
 
 def unconfirmed(settings: dict) -> Markup | None:

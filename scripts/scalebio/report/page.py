@@ -73,7 +73,7 @@ def _written(name: str, settings: dict) -> list[dict]:
         why = facts.unconfirmed(settings)
         return [
             _block("What was asked", facts.question(settings), settings.get("question") or ""),
-            _block("What came out", facts.verdict_table(settings), _HOW_TO_READ),
+            _block("What came out", facts.verdict_table(settings), _HOW_TO_READ + facts.from_scratch(settings)),
             *([_block("Why weights are not confirmed", why, _NOT_CONFIRMED)] if why else []),
             _block("The method in short", Markup(), ABOUT_SCALEBIO),
         ]
@@ -102,7 +102,7 @@ _HOW_TO_READ = (
     "matching confirmed them; a dash: not checked."
 )
 _NOT_CONFIRMED = (
-    "Better and not confirmed is no contradiction: the mixture is better than equal shares, but nothing shows that no other would "
+    "Better and not confirmed is no contradiction: use the mixture rather than equal shares, but nothing shows that no other would "
     "be better still. Not confirmed and not better: do not rely on these weights. More validation rows and more check_steps make "
     "the check less noisy; docs/method.md says what it can and cannot see."
 )

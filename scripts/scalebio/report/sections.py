@@ -61,7 +61,7 @@ SECTIONS = (
         "scores",
         "Scores",
         "What the models trained on the mixtures can do. All methods draw as many rows and train alike, so differences "
-        "come from the mixture; they count where their interval leaves out zero.",
+        "come from the mixture, longer answers and thus more tokens included; they count where their interval leaves out zero.",
         figures=("test_loss", "method_comparison", "math", "mtbench_differences", "mtbench"),
         more_figures=("ablations", "mtbench_radar", "mtbench_repeats", "training_curves"),
         tables=("method_comparison",),

@@ -84,7 +84,7 @@ def weights(frame: pd.DataFrame) -> Document:
         sections.append((name(experiment), grid(header, rows, leak, left=2)))
     text = (
         "Share of each source in the learned mixture. Range: smallest and largest over seeds (not an interval); the interval is "
-        "explained in the table `weight_intervals`. "
+        f"explained in the table {name('weight_intervals')}. "
         "Corruption (share of answers spoiled on purpose) and expected weight are planted, never shown to a method; a dash: "
         "none planted in this experiment. Check: on how many seeds the gradient-match check confirmed the weights of the "
         "run (docs/method.md); a dash: not checked."
@@ -198,7 +198,7 @@ def mixtures(frame: pd.DataFrame) -> Document:
         sections.append((name(experiment), grid(header, rows, left=2)))
     text = (
         "What the drawn mixture holds: the share asked for by the weights, the share it got in rows and in tokens "
-        "(means over seeds), how many rows `max_repeat` kept back and other sources gave instead (capped) and how many of the rows "
+        f"(means over seeds), how many rows {name('max_repeat')} kept back and other sources gave instead (capped) and how many of the rows "
         "were cut at the model's max_length (truncated; both means over seeds), and "
         "how often its most repeated row stands in it (largest over seeds)."
     )
