@@ -345,6 +345,12 @@ def test_anchors_and_lists_are_no_duplicates(tmp_path):
     check_files([path])
 
 
+@pytest.mark.parametrize("seeds, such", [(3, "[0, 1, 2]"), (3.0, "[3.0]"), (0, "[0]"), ("3", "['3']")])
+def test_seeds_are_a_list(seeds, such):
+    said = faults(changed("experiments.first.seeds", seeds))
+    assert any(f"experiments.first.seeds: expected a list, such as {such} (" in fault for fault in said)
+
+
 def test_broken_yaml_and_missing_files_are_named(tmp_path):
     path = tmp_path / "study.yaml"
     path.write_text("study: a\nsources: {clean: [}\n")

@@ -175,7 +175,7 @@ def test_a_run_that_was_locked_out_does_not_hide_the_one_under_way(tmp_path):
     path = logged(tmp_path, LOG)
     locked = path.with_name(path.name.replace("T03", "T04"))
     locked.write_text("Building DAG of jobs...\nLockException:\nError: Directory cannot be locked. Please make sure\n")
-    assert watching.newest(tmp_path, None, 0.0) == path
+    assert watching.newest(tmp_path, None, 0.0).path == path
 
 
 def test_a_run_under_way_goes_before_what_ended_later(tmp_path):
@@ -185,8 +185,8 @@ def test_a_run_under_way_goes_before_what_ended_later(tmp_path):
     ended.write_text(LOG + END, encoding="utf-8")
     unplanned.write_text("Building DAG of jobs...\n", encoding="utf-8")
     now = path.stat().st_mtime
-    assert watching.newest(tmp_path, None, now) == path
-    assert watching.newest(tmp_path, None, now + watching.SILENT + 60) == unplanned, "killed long ago"
+    assert watching.newest(tmp_path, None, now).path == path
+    assert watching.newest(tmp_path, None, now + watching.SILENT + 60).path == unplanned, "killed long ago"
 
 
 def test_what_a_failed_job_said_last_is_shown(tmp_path):

@@ -165,19 +165,16 @@ def indented(own, folder, tokenizer):
     pool(own)
 
 
-def target(own, folder, tokenizer):
-    load_configfile("results/mine/sources/forum.parquet")
-
-
-def no_study(own, folder, tokenizer):
-    load_configfile("config/mein.yaml")
+def absent(path):
+    """A study file that is not there, as Snakemake reads it."""
+    return lambda own, folder, tokenizer: load_configfile(path)
 
 
 FAULTS = {
     "A file is not there": key("sources.forum.file", "my_data/form.json"),
     "A folder is named, not a file": key("sources.forum.file", "my_data"),
-    "The study file itself is not there": no_study,
-    "A target was taken for a study file": target,
+    "The study file itself is not there": absent("config/mein.yaml"),
+    "A target was taken for a study file": absent("results/mine/sources/forum.parquet"),
     "A key is unknown": key("sources.forum.license", "MIT"),
     "A name points nowhere": key("experiments.mine.sources", ["forum", "talk"]),
     "A name has a blank": key("study", "my study"),

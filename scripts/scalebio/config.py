@@ -117,6 +117,11 @@ class Reference(Strict):
     validation_rows: PositiveInt = Field(description="how many validation rows")
     test_rows: PositiveInt = Field(description="how many test rows")
 
+    @property
+    def sources(self) -> list[str]:
+        """Names of validation and test sources, each once."""
+        return list(dict.fromkeys([*self.validation, *(self.test or {})]))
+
 
 # --- models ---------------------------------------------------------------------------------------------------
 

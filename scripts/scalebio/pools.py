@@ -42,7 +42,7 @@ def build(
     Returns {"train": rows, "validation": rows, "test": rows} and the manifest that becomes pool.json. Raises UserError
     when a source is missing or too small, on leakage under `leakage: refuse`, or when nothing is left of a source.
     """
-    needed = dict.fromkeys([*experiment.sources, *reference.validation, *(reference.test or {})])
+    needed = dict.fromkeys([*experiment.sources, *reference.sources])
     if missing := [source for source in needed if source not in sources]:
         raise UserError(f"experiment `{name}`: no records were given for its sources {', '.join(missing)}.")
     shares = {"validation": reference.validation, "test": reference.test or reference.validation}

@@ -136,7 +136,8 @@ def _describe(fault: dict) -> str:
         return f"{path}: expected {expected}; found {_found(value)}"
     if kind == "list_type":
         # Who writes `seeds: 3` means three.
-        such = list(range(value)) if location[-1] == "seeds" and value in range(1, 100) else f"[{_found(value)}]"
+        several = location[-1] == "seeds" and isinstance(value, int) and value in range(1, 100)
+        such = list(range(value)) if several else f"[{_found(value)}]"
         message = f"expected a list, such as {such}"
     if kind == "too_short":
         message = f"expected at least {fault['ctx']['min_length']} entries"

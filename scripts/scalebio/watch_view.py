@@ -117,15 +117,15 @@ def _failed(jobs: list[Job], folder: Path) -> Table:
 
 
 def watch(find, folder: Path, every: float, once: bool, console: Console) -> None:
-    """Show the run whose log `find()` names until it ends, drawn anew `every` so many seconds; or `once` as it is now."""
+    """Show the run that `find()` gives until it ends, drawn anew `every` so many seconds; or `once` as it is now."""
     from rich.live import Live as LiveDisplay
 
     if once:
-        console.print(view(watching.read(find()), folder, time.time()))
+        console.print(view(find(), folder, time.time()))
         return
     with LiveDisplay(console=console, auto_refresh=False, vertical_overflow="crop") as display:
         while True:
-            run = watching.read(find())
+            run = find()
             display.update(view(run, folder, time.time()), refresh=True)
             if run.outcome is not None:
                 return

@@ -77,21 +77,22 @@ class Live:
     left: float | None = None
 
 
-def newest(folder: Path, study: str | None, now: float) -> Path:
-    """The log of the run that is under way at `now` in `folder`, or of the newest run; of that study, if one is given.
+def newest(folder: Path, study: str | None, now: float) -> Run:
+    """The run that is under way at `now` in `folder`, or the newest run; of that study, if one is given.
 
     Raises UserError if there is none.
     """
     mentioned, found = f"results/{study}/", []
-    for path in sorted((folder / LOGS).glob("*.snakemake.log"), reverse=True)[:LOOKED_AT]:
+    for path in sorted((folder / LOGS).glob("*.snakemake.log"), reverse=True):
         text = path.read_text(encoding="utf-8", errors="replace")
         # One that found the folder locked is not the run that locked it.
         if (study is None or mentioned in text) and LOCKED_OUT not in text:
-            run = read(path)
+            found.append(_parse(path, text))
             # An audit beside a run leaves a newer log, and so does a study that cannot be planned.
-            if run.outcome is None and run.total and now - last_heard(run, folder) <= SILENT:
-                return path
-            found.append(path)
+            if found[-1].outcome is None and found[-1].total and now - last_heard(found[-1], folder) <= SILENT:
+                return found[-1]
+            if len(found) == LOOKED_AT:
+                break
     if found:
         return found[0]
     what = f"of study `{study}`" if study else "of Snakemake"
@@ -125,8 +126,12 @@ def study_of(files: list[str]) -> str | None:
 
 def read(path: Path) -> Run:
     """The run that a Snakemake log tells of, as far as it has come."""
+    return _parse(path, path.read_text(encoding="utf-8", errors="replace"))
+
+
+def _parse(path: Path, text: str) -> Run:
     run, now, job, counting, closed = Run(path), 0.0, None, False, False
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in text.splitlines():
         if stamp := re.fullmatch(r"\[(\w{3} \w{3} +\d+ [\d:]+ \d{4})\]", line):
             now = time.mktime(time.strptime(stamp[1]))
             run.first, run.last, job = run.first or now, now, None

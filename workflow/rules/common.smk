@@ -183,8 +183,7 @@ def benchmark_questions(wildcards):
 def sources_of(experiment):
     """Names of all sources that an experiment touches: training, validation and test."""
     experiment = STUDY.experiments[experiment]
-    reference = STUDY.references[experiment.reference]
-    return list(dict.fromkeys([*experiment.sources, *reference.validation, *(reference.test or {})]))
+    return list(dict.fromkeys([*experiment.sources, *STUDY.references[experiment.reference].sources]))
 
 
 def pool_sources(wildcards):

@@ -17,5 +17,6 @@ onerror:
     from scalebio import watching
 
     # Beside other jobs the message may stand far above.
-    for job in [job for path in log for job in watching.read(Path(path)).failed()]:
-        logger.error(f"Failed: {f'{job.rule} {job.wildcards}'.rstrip()}: {watching.last_words(job, Path())}")
+    for path in log:
+        for job in watching.read(Path(path)).failed():
+            logger.error(f"Failed: {f'{job.rule} {job.wildcards}'.rstrip()}: {watching.last_words(job, Path())}")

@@ -170,24 +170,25 @@ def _totals(audit: dict) -> Grid:
         return f"{missing[key]} {what}" if missing[key] else ""
 
     low, high = totals["download_gb"]
-    rows = [row("CPU-hours", f"{totals['cpu_hours']:,.2f}", of("cpu_hours", "jobs"))]
-    if _on_gpus(audit):
-        rows.insert(0, row("GPU-hours", f"{totals['gpu_hours']:,.1f}", of("gpu_hours", "jobs")))
-        rows.append(row("GPUs of one job, at most", str(totals["most_gpus"])))
-    if audit["judge"]:
-        rows.append(row("judge, US dollars", "not known" if totals["dollars"] is None else f"{totals['dollars']:,.2f}"))
-    rows += [
-        row("models on disk, GB", f"{totals['disk_gb']:,.2f}", of("disk_gb", "jobs")),
-        row("checkpoints of the largest job while it runs, GB", f"{totals['checkpoint_gb']:,.2f}"),
+    gpus, dollars = _on_gpus(audit), totals["dollars"]
+    shown = [
+        (gpus, row("GPU-hours", f"{totals['gpu_hours']:,.1f}", of("gpu_hours", "jobs"))),
+        (True, row("CPU-hours", f"{totals['cpu_hours']:,.2f}", of("cpu_hours", "jobs"))),
+        (gpus, row("GPUs of one job, at most", str(totals["most_gpus"]))),
+        (audit["judge"], row("judge, US dollars", "not known" if dollars is None else f"{dollars:,.2f}")),
+        (True, row("models on disk, GB", f"{totals['disk_gb']:,.2f}", of("disk_gb", "jobs"))),
+        (True, row("checkpoints of the largest job while it runs, GB", f"{totals['checkpoint_gb']:,.2f}")),
+        (
+            high or missing["download_gb"],
+            row("models to download, GB", f"{low:,.1f} … {high:,.1f}", of("download_gb", "models and data sets")),
+        ),
     ]
-    if high or missing["download_gb"]:
-        rows.append(
-            row("models to download, GB", f"{low:,.1f} … {high:,.1f}", of("download_gb", "models and data sets"))
-        )
+    rows = [line for there, line in shown if there]
     return grid(["what", "in all", "not known of"], rows)
 
 
 def _stages(audit: dict) -> Grid:
+    on_gpus = _on_gpus(audit)
     stages: dict[str, list[dict]] = {}
     for job in sorted(audit["jobs"], key=lambda job: ORDER.index(job["stage"])):
         stages.setdefault(job["stage"], []).append(job)
@@ -201,12 +202,12 @@ def _stages(audit: dict) -> Grid:
             why.update([kind for kind in kinds if kind != "follows"] or kinds)
         reasons = ", ".join(f"{COUNTED.get(kind, kind)} {count}" for kind, count in why.most_common())
         rows.append([stage, reasons or MISSING, str(len(jobs)), str(len(needed))])
-        if _on_gpus(audit):
+        if on_gpus:
             hours = [job["gpu_hours"] for job in needed]
             gpus = max((job["gpus"] for job in needed), default=0)
             rows[-1] += [str(gpus), MISSING if None in hours or not sum(hours) else f"{sum(hours):,.1f}"]
     header = ["stage", "why", "jobs", "would run"]
-    return grid(header + ["GPUs each, at most", "GPU-hours"] * _on_gpus(audit), rows, left=2)
+    return grid(header + ["GPUs each, at most", "GPU-hours"] * on_gpus, rows, left=2)
 
 
 def _stale(audit: dict) -> Grid:
@@ -216,6 +217,7 @@ def _stale(audit: dict) -> Grid:
 
 
 def _models(audit: dict) -> Grid:
+    on_gpus = _on_gpus(audit)
     groups: dict[tuple, list[dict]] = {}
     for job in audit["jobs"]:
         if job["verdict"] and job["state"] != "done":
@@ -238,10 +240,10 @@ def _models(audit: dict) -> Grid:
             first["limited_by"] or MISSING,
             re.split(r": | \(", first["time_source"])[0],
         ]
-        cells += [str(len(jobs)), *[str(gpus)] * _on_gpus(audit), _hours(max(hours)) if hours else MISSING]
+        cells += [str(len(jobs)), *[str(gpus)] * on_gpus, _hours(max(hours)) if hours else MISSING]
         rows.append([*cells, _gb(first["peak_memory_gb"]), *_parts(first)])
     note = "Hours and GB of each job and, where there are several, process: at most what stands here."
-    header = ["model", "job", "verdict", "there is", "time is", "jobs", *["GPUs"] * _on_gpus(audit), "hours", "peak GB"]
+    header = ["model", "job", "verdict", "there is", "time is", "jobs", *["GPUs"] * on_gpus, "hours", "peak GB"]
     return grid([*header, "weights", "gradients, states", "the rest"], rows, note, left=5)
 
 
@@ -304,13 +306,14 @@ def _judge(audit: dict) -> Grid:
 
 
 def _jobs(audit: dict) -> Grid:
+    on_gpus = _on_gpus(audit)
     rows = []
     for job in audit["jobs"]:
         why = "; ".join(_names(reason["text"]) for reason in job["why"]) or MISSING
         hours = MISSING if job["hours"] is None else _hours(job["hours"])
         what = " ".join([job["rule"], *job["wildcards"].values()])
         cells = [name(what), job["stage"], job["state"], why, _names(job["time_source"])]
-        cells += [str(job["gpus"])] * _on_gpus(audit)
+        cells += [str(job["gpus"])] * on_gpus
         rows.append([*cells, _gb(job["peak_memory_gb"]), job["verdict"] or MISSING, hours])
-    header = ["job", "stage", "state", "why", "time from", *["GPUs"] * _on_gpus(audit), "peak GB", "verdict", "hours"]
+    header = ["job", "stage", "state", "why", "time from", *["GPUs"] * on_gpus, "peak GB", "verdict", "hours"]
     return grid(header, rows, left=5)

@@ -5,7 +5,6 @@ Looked at are sources whose rows the audit has read (`sources.supplies`); the jo
 """
 
 import heapq
-from collections import Counter
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
@@ -15,7 +14,7 @@ from scalebio.audit.findings import FAILS, NOTES, WARNS, Finding
 from scalebio.audit.sources import Supply, all_read, overlap, pool_sources
 from scalebio.config import Experiment, Study
 from scalebio.errors import UserError
-from scalebio.records import Record
+from scalebio.records import Record, group_by_source
 
 # A copy now and then is no fault of a source; from this share of its rows on it is told.
 COPIES = 0.1
@@ -31,8 +30,12 @@ def unusable(study: Study, known: dict[str, Supply], results: Path) -> Iterator[
         if one.fault:
             # The message says what to do.
             yield Finding(FAILS, "file", f"sources.{name}", one.fault)
+    # Exact keys take most of the time, and experiments share sources.
+    keys = {source: set(map(pools.exact_key, one.records)) for source, one in known.items() if one.records}
+    for source, own in keys.items():
+        yield from alike(source, known[source].records, len(own))
     for name in study.run:
-        yield from copies(study, name, known)
+        yield from in_common(study, name, keys)
         experiment = study.experiments[name]
         if not (rows := all_read(study, name, known)):
             yield from _not_looked_at(study, name, known)
@@ -71,34 +74,26 @@ def _left_out(name: str, experiment: Experiment, made: dict) -> Iterator[Finding
 # --- rows that stand there more than once --------------------------------------------------------------------------------
 
 
-def copies(study: Study, name: str, known: dict[str, Supply]) -> Iterator[Finding]:
-    """Sources of an experiment, or of its reference, many of whose rows are alike or ask nothing; training sources with rows in
-    common."""
-    names = study.experiments[name].sources
-    keys = {
-        one: Counter(map(pools.exact_key, known[one].records))
-        for one in pool_sources(study, name)
-        if known[one].records
-    }
-    for source, counted in keys.items():
-        spare = counted.total() - len(counted)
-        if spare > COPIES * counted.total():
-            what = f"{spare:,} of {counted.total():,} rows repeat another row of `{source}`; they count as if they were different"
-            yield Finding(WARNS, "copies", f"sources.{source}", what, "keep each row once, unless it should count more")
-        bare = sum(not row.prompt.strip() for row in known[source].records)
-        if bare > COPIES * counted.total():
-            what = f"{bare:,} of {counted.total():,} rows of `{source}` have no prompt: they count as plain text, trained on in full"
-            yield Finding(
-                NOTES,
-                "plain text",
-                f"sources.{source}",
-                what,
-                "if they should have one, does it stand under another key?",
-            )
-    for one, other in combinations(names, 2):
+def alike(source: str, rows: list[Record], distinct: int) -> Iterator[Finding]:
+    """A source many of whose rows are alike, or ask nothing."""
+    if len(rows) - distinct > COPIES * len(rows):
+        what = f"{len(rows) - distinct:,} of {len(rows):,} rows repeat another row of `{source}`; they count as if they were different"
+        yield Finding(WARNS, "copies", f"sources.{source}", what, "keep each row once, unless it should count more")
+    bare = sum(not row.prompt.strip() for row in rows)
+    if bare > COPIES * len(rows):
+        what = (
+            f"{bare:,} of {len(rows):,} rows of `{source}` have no prompt: they count as plain text, trained on in full"
+        )
+        do = "if they should have one, does it stand under another key?"
+        yield Finding(NOTES, "plain text", f"sources.{source}", what, do)
+
+
+def in_common(study: Study, name: str, keys: dict[str, set[tuple[str, ...]]]) -> Iterator[Finding]:
+    """Training sources of an experiment with rows in common; `keys` of the rows of all sources that were read."""
+    for one, other in combinations(study.experiments[name].sources, 2):
         how = ""
         if one in keys and other in keys:
-            shared = len(keys[one].keys() & keys[other].keys())
+            shared = len(keys[one] & keys[other])
             if shared > COPIES * min(len(keys[one]), len(keys[other])):
                 how = f"have {shared:,} rows in common"
         else:
@@ -127,9 +122,9 @@ def lengths(study: Study, name: str, pool: dict[str, list[Record]], results: Pat
             return
         everything = [row for part in pool.values() for row in part]
         encode_all(heapq.nlargest(LONGEST, everything, key=lambda row: row.prompt_bytes), tokenizer, model.max_length)
-        for source in experiment.sources:
-            sample = [row for row in pool["train"] if row.source == source][:SAMPLE]
-            cut = sum(row.truncated for row in encode_all(sample, tokenizer, model.max_length)) / len(sample)
+        for source, rows in group_by_source(pool["train"], experiment.sources).items():
+            sample = encode_all(rows[:SAMPLE], tokenizer, model.max_length)
+            cut = sum(row.truncated for row in sample) / len(sample)
             if cut > CUT:
                 what = f"{cut:.0%} of {len(sample)} rows of `{source}` are longer, and their answers are cut"
                 do = "raise it if their ends matter; longer rows take more memory and time"
@@ -148,8 +143,10 @@ def _tokenizer(study: Study, name: str, pool: dict[str, list[Record]], fetched: 
     model = study.models[experiment.model]
     if model.scratch:
         # One that starts from another experiment's model has its tokenizer, too.
+        if experiment.start_from:
+            return None
         texts = [message["content"] for row in pool["train"] for message in row.messages]
-        return None if experiment.start_from else base_models.train_tokenizer(texts, model.scratch.vocabulary)
+        return base_models.train_tokenizer(texts, model.scratch.vocabulary)
     folder = Path(model.path) if model.path else fetched
     if not (folder / "config.json").is_file():
         return None

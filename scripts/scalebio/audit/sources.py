@@ -67,8 +67,7 @@ def used_sources(study: Study) -> dict[str, Source]:
 def pool_sources(study: Study, name: str) -> list[str]:
     """Sources that an experiment's pool takes, training sources first, each once."""
     experiment = study.experiments[name]
-    reference = study.references[experiment.reference]
-    return list(dict.fromkeys([*experiment.sources, *reference.validation, *(reference.test or {})]))
+    return list(dict.fromkeys([*experiment.sources, *study.references[experiment.reference].sources]))
 
 
 def used_models(study: Study) -> list[str]:
@@ -192,8 +191,7 @@ def leakage(study: Study, results: Path) -> Iterator[Finding]:
     """Validation or test rows that come from where training rows come from, by the study; and what a finished gate found."""
     for name in study.run:
         experiment = study.experiments[name]
-        reference = study.references[experiment.reference]
-        for held_out in dict.fromkeys([*reference.validation, *(reference.test or {})]):
+        for held_out in study.references[experiment.reference].sources:
             for source in experiment.sources:
                 if how := overlap(study, source, held_out):
                     yield _overlapping(experiment, name, source, held_out, how)

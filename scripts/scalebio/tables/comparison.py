@@ -105,26 +105,25 @@ def readable(frame: pd.DataFrame) -> Document:
     """Every method of an experiment beside the others: gain, distance from the planted truth where one was planted, cost."""
     sections = []
     for experiment, part in frame.groupby("experiment", sort=False):
-        bounds = zip(part["difference_low"], part["difference_high"], strict=True)
-        columns = [
-            ("method", [name(method) for method in part["method"]]),
-            ("test loss", map(number, part["test_loss"])),
-            ("95 % interval", map(span, part["low"], part["high"])),
-            ("difference", [number(value, sign=True) for value in part["difference"]]),
-            ("95 % interval", [span(low, high, sign=True) for low, high in bounds]),
-            ("verdict", [verdict or MISSING for verdict in part["verdict"]]),
+        oracle, planted = (bool(part[column].notna().any()) for column in ("gap_closed", "from_truth"))
+        header = ["method", "test loss", "95 % interval", "difference", "95 % interval", "verdict"]
+        header += ["gap closed"] * oracle + ["from truth", "95 % interval"] * planted + ["overhead", "seeds"]
+        rows = [
+            [
+                name(row.method),
+                number(row.test_loss),
+                span(row.low, row.high),
+                number(row.difference, sign=True),
+                span(row.difference_low, row.difference_high, sign=True),
+                row.verdict or MISSING,
+                *[MISSING if isnan(row.gap_closed) else f"{row.gap_closed:.0%}"] * oracle,
+                *[number(row.from_truth, 3), span(row.from_truth_low, row.from_truth_high, 3)] * planted,
+                f"{row.overhead:.2g}",
+                str(row.seeds),
+            ]
+            for row in part.itertuples()
         ]
-        if part["gap_closed"].notna().any():
-            shares = [MISSING if isnan(share) else f"{share:.0%}" for share in part["gap_closed"]]
-            columns.append(("gap closed", shares))
-        if part["from_truth"].notna().any():
-            bounds = zip(part["from_truth_low"], part["from_truth_high"], strict=True)
-            columns.append(("from truth", [number(value, 3) for value in part["from_truth"]]))
-            columns.append(("95 % interval", [span(low, high, 3) for low, high in bounds]))
-        columns += [("overhead", [f"{value:.2g}" for value in part["overhead"]]), ("seeds", map(str, part["seeds"]))]
-        header, cells = zip(*columns, strict=True)
-        rows = map(list, zip(*cells, strict=True))
-        sections.append((name(experiment), grid(list(header), rows)))
+        sections.append((name(experiment), grid(header, rows)))
     text = (
         f"All methods draw as many rows and train on them alike. Test loss in {LOSS_UNIT}; difference: to the baseline, the row "
         "without one, paired by seed; gap closed, where an oracle ran: share of the way from the baseline's mean to the oracle's; "
