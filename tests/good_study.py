@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import yaml
+from snakemake.utils import update_config
 
 from scalebio.errors import UserError
 from scalebio.study import load_study
@@ -53,6 +54,14 @@ def changed(path, value):
         del section[last]
     else:
         section[last] = value
+    return study
+
+
+def merged(*paths):
+    """Study files as Snakemake lays each over the ones before it."""
+    study = {}
+    for path in paths:
+        update_config(study, yaml.safe_load(path.read_text(encoding="utf-8")))
     return study
 
 

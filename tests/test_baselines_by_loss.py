@@ -11,7 +11,7 @@ from test_batching import padded_reference
 from scalebio import checkpoints, losses, schedules, weighting
 from scalebio.checkpoints import Checkpoints
 from scalebio.config import Lisa
-from scalebio.config_methods import DoReMi, Oracle, RhoLoss, SizeProportional
+from scalebio.config_methods import DoReMi, Given, Oracle, RhoLoss, SizeProportional
 from scalebio.errors import UserError
 from scalebio.learner import Learner
 from scalebio.parallel import Parallel
@@ -66,6 +66,12 @@ def test_the_oracle_has_the_planted_shares_and_none_for_what_they_leave_out():
     outcome = weighting.learn(problem, Oracle(kind="oracle"), 0)
     assert outcome.weights.tolist() == [0.25, 0.0, 0.75]
     assert outcome.spent == weighting.Spent() and outcome.row_scores is None
+
+
+def test_given_shares_are_taken_as_they_are():
+    problem = weighting.Problem(["a", "b", "c"], refuse, refuse, refuse, row_length=64)
+    settings = Given(kind="given", weights={"c": 0.75, "a": 0.25})
+    assert weighting.learn(problem, settings, 0).weights.tolist() == [0.25, 0.0, 0.75]
 
 
 # --- RHO-LOSS ---

@@ -5,7 +5,7 @@ import re
 import pandas as pd
 import pytest
 import yaml
-from snakemake.utils import update_config
+from good_study import merged
 
 from scalebio.claims import NOT_REPRODUCED, UNDECIDED, judging, listing, measures, page
 from scalebio.errors import UserError
@@ -55,11 +55,7 @@ def test_an_id_given_twice_is_refused(tmp_path):
 
 
 def study_with(root, *names):
-    """A study as Snakemake merges its files."""
-    merged = {}
-    for name in names:
-        update_config(merged, yaml.safe_load((root / "config" / name).read_text(encoding="utf-8")))
-    return load_study(merged)
+    return load_study(merged(*(root / "config" / name for name in names)))
 
 
 @pytest.fixture(scope="module")

@@ -102,7 +102,12 @@ def test_sources_pruned_on_every_seed_leave_no_covariance_and_are_different():
     weights = np.column_stack([first, 1 - first, np.zeros(9), np.zeros(9)])
     found = compositions.differs(weights, np.full(4, 0.25), SMALLEST)
     assert found == (UNIVARIATE, 0, DIFFERENT)
-    assert compositions.share_intervals(weights, SMALLEST)[3][:3] == pytest.approx([SMALLEST] * 3)
+    assert compositions.share_intervals(weights, SMALLEST)[3][:3] == (0, 0, 0)
+
+
+def test_a_share_that_is_the_same_on_every_seed_is_its_own_interval():
+    given = np.array([[0.7, 0.3, 0.0]] * 3)
+    assert [found[:3] for found in compositions.share_intervals(given, SMALLEST)] == [(s, s, s) for s in given[0]]
 
 
 def test_few_seeds_and_methods_without_chance_say_so():

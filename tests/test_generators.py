@@ -2,12 +2,14 @@
 
 import datetime
 import inspect
+import itertools
 import json
 import subprocess
 import sys
 import types
 import typing
 
+import numpy as np
 import pytest
 
 from scalebio import cldr, generators, records
@@ -121,6 +123,22 @@ def test_thousands_of_distinct_facts_and_the_same_ones_again():
 def test_known_facts(language, prompt, answer):
     rows = generators.generate("s", Cldr(kind="cldr", language=language), 8000, 0)
     assert {record.prompt: record.answers[0] for record in rows}[prompt] == answer
+
+
+def test_one_question_has_another_answer_in_every_language():
+    made = {
+        language: list(itertools.islice(cldr.facts(language, np.random.default_rng(3), "en"), 400))
+        for language in ("en", "de", "fr")
+    }
+    asked = [[fact.prompt for fact in facts] for facts in made.values()]
+    assert asked[0] == asked[1] == asked[2]
+    assert made["en"] == list(itertools.islice(cldr.facts("en", np.random.default_rng(3)), 400))
+    german = dict(zip(asked[0], (fact.answer for fact in made["de"]), strict=True))
+    french = dict(zip(asked[0], (fact.answer for fact in made["fr"]), strict=True))
+    assert sum(german[prompt] != french[prompt] for prompt in german) > 0.9 * len(german)
+    rows = generators.generate("s", Cldr(kind="cldr", language="de", asked_in="en"), 8000, 0)
+    answers = {record.prompt: record.answers[0] for record in rows}
+    assert answers["Which country has the code FR?"] == "Frankreich"
 
 
 def test_english_dates_and_percentages_are_right():

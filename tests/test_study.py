@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import yaml
-from good_study import GOOD, changed, faults
+from good_study import GOOD, changed, faults, merged
 
 from scalebio.config import Study
 from scalebio.config_methods import Method
@@ -32,8 +32,7 @@ def test_a_good_study_loads():
         (
             "models.tiny.warm_up.batch",
             "many",
-            "models.tiny.warm_up.batch: expected a valid integer, unable to parse string as an integer"
-            " (examples per step); found 'many'",
+            "models.tiny.warm_up.batch: expected a whole number (examples per step); found 'many'",
         ),
         ("finetuning.batch", 0, "finetuning.batch: expected greater than 0 (examples per optimiser step); found 0"),
         ("references.goal.test_rows", None, "references.goal.test_rows: missing; expected: how many test rows"),
@@ -275,6 +274,24 @@ def test_learning_starts_from_weights_that_will_be_there_by_a_method_that_can(ch
     assert len(found) == 1 and found[0].startswith(f"experiments.second.{fault}"), found
 
 
+@pytest.mark.parametrize(
+    ("path", "value", "says"),
+    [
+        ("sources.clean.rows", "1,000", "expected a whole number (keep this many rows, {}); found '1,000'; write 1000"),
+        ("sources.clean.rows", "1k", "expected a whole number (keep this many rows, {}); found '1k'"),
+        ("finetuning.rows", 10.5, "expected a whole number (rows drawn by the weights); found 10.5"),
+        (
+            "finetuning.learning_rate",
+            "fast",
+            "expected a number (peak AdamW learning rate; cosine to zero); found 'fast'",
+        ),
+    ],
+)
+def test_what_is_no_number_is_told_in_one_sentence(path, value, says):
+    says = says.format("drawn at random; needed by generators")
+    assert faults(changed(path, value)) == [f"{path}: {says}"]
+
+
 def test_all_faults_come_at_once_and_none_twice():
     study = changed("sources.clean.rowz", 3)
     study["run"] = ["frist"]
@@ -293,6 +310,31 @@ def test_an_oracle_needs_a_planted_truth():
         "experiments.first.expected: missing, and the oracle `truth` takes its weights from there; give the planted shares"
         " of the sources, or take `truth` out of experiments.first.methods"
     ]
+
+
+def test_every_study_file_and_overlay_loads_by_the_command_in_its_first_lines(root):
+    files = sorted((root / "config").glob("*.yaml")) + sorted((root / "config/overlays").glob("*.yaml"))
+    assert len(files) > 10
+    for file in files:
+        head = "".join(
+            line for line in file.read_text(encoding="utf-8").splitlines(keepends=True)[:10] if line[0] == "#"
+        )
+        commands = re.findall(r"--configfile((?: config/\S+)+)", head) or [f"config/{file.name}"]
+        paths = [root / name for name in commands[0].split()]
+        assert paths[-1] == file, f"{file.name} says how another file is used"
+        load_study(merged(*paths))
+
+
+def test_given_shares_are_of_the_experiments_sources_and_sum_to_one():
+    sources = changed("run", ["first"])["experiments"]["first"]["sources"]
+    study = changed("methods.hand", {"kind": "given", "weights": {sources[0]: 0.75, sources[1]: 0.25}})
+    study["experiments"]["first"]["methods"].append("hand")
+    assert load_study(study).methods["hand"].weights == {sources[0]: 0.75, sources[1]: 0.25}
+    study["methods"]["hand"]["weights"] = {sources[0]: 0.75, "nonesuch": 0.5}
+    total, unknown = faults(study)
+    assert total == "methods.hand.weights: expected shares that sum to 1; found a sum of 1.25"
+    assert unknown.startswith("methods.hand.weights: `nonesuch` is not one of the sources of experiments.first")
+    assert unknown.endswith("give shares of its sources, or take `hand` out of experiments.first.methods")
 
 
 def test_offline_data_needs_a_stand_in_for_what_is_used_only(tmp_path):

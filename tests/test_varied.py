@@ -3,26 +3,17 @@
 import copy
 
 import pytest
-import yaml
+from good_study import merged
 
 from scalebio.config_methods import ScaleBiO
 from scalebio.study import load_study
 from scalebio.varied import single_difference, variations
 
 
-def overlaid(base: dict, over: dict) -> dict:
-    """As Snakemake lays one study file over another."""
-    for key, value in over.items():
-        base[key] = overlaid(base[key], value) if isinstance(value, dict) and isinstance(base.get(key), dict) else value
-    return base
-
-
 @pytest.fixture(scope="module")
 def studies(root):
-    def read(name):
-        return yaml.safe_load((root / f"config/{name}.yaml").read_text(encoding="utf-8"))
-
-    return {"demo": read("demo"), "ablations": overlaid(read("demo"), read("overlays/ablations"))}
+    demo, ablations = root / "config/demo.yaml", root / "config/overlays/ablations.yaml"
+    return {"demo": merged(demo), "ablations": merged(demo, ablations)}
 
 
 def test_the_overlay_varies_what_it_says_around_the_demos_own_settings(studies):

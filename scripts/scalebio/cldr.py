@@ -5,6 +5,7 @@ comes from Unicode CLDR through babel. The same kinds of question are asked in e
 proportions, so language is what tells two such sources apart.
 """
 
+import copy
 import datetime
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -123,14 +124,18 @@ class Fact(NamedTuple):
     answer: str
 
 
-def facts(language: str, draws: np.random.Generator) -> Iterator[Fact]:
-    """An endless stream of facts in `language` (a key of `PROMPTS`); questions may come again."""
+def facts(language: str, draws: np.random.Generator, asked_in: str | None = None) -> Iterator[Fact]:
+    """An endless stream of facts answered in `language` and asked in `asked_in`, left out the same (keys of `PROMPTS`).
+
+    Questions may come again. Those of one state of `draws` are the same facts in every language.
+    """
     kinds, shares = list(SHARES), np.array(list(SHARES.values())) / sum(SHARES.values())
-    locale = Locale.parse(language)
+    asked, answered = Locale.parse(asked_in or language), Locale.parse(language)
     while True:
         kind = kinds[draws.choice(len(kinds), p=shares)]
-        slots, answer = KINDS[kind](locale, draws)
-        yield Fact(kind, _spaces(PROMPTS[language][kind].format(**slots)), _spaces(answer))
+        slots, _ = KINDS[kind](asked, copy.deepcopy(draws))
+        _, answer = KINDS[kind](answered, draws)
+        yield Fact(kind, _spaces(PROMPTS[asked_in or language][kind].format(**slots)), _spaces(answer))
 
 
 def _spaces(text: str) -> str:

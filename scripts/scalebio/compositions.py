@@ -78,13 +78,17 @@ def _widening(runs: int, resampled: bool) -> float:
 def share_intervals(weights: np.ndarray, smallest: float, resampled: bool = False) -> list[Interval]:
     """For each source the share in the middle of the log odds and the ends of its 95 % t-interval, mapped back to shares.
 
-    `weights` [runs, sources], each row summing to 1. With one run the ends are NaN; runs that all agree give an interval
-    of no width.
+    `weights` [runs, sources], each row summing to 1. With one run the ends are NaN; a source with the same share in all runs
+    has an interval of no width there, at 0 if it was pruned in all.
     """
+    weights = np.asarray(weights, dtype=float)
     odds = logit(lift(weights, smallest))
     found = []
-    for values in odds.T:
+    for shares, values in zip(weights.T, odds.T, strict=True):
         mean, low, high, runs = mean_interval(values, LEVEL)
+        if runs > 1 and np.ptp(shares) < 1e-12:
+            found.append(Interval(shares[0], shares[0], shares[0], runs))
+            continue
         wide = _widening(runs, resampled)
         ends = (mean, mean + (low - mean) * wide, mean + (high - mean) * wide)
         found.append(Interval(*(float(expit(end)) for end in ends), runs))

@@ -30,6 +30,10 @@ class Cldr(Strict):
 
     kind: Literal["cldr"]
     language: Literal["de", "en", "es", "fr", "it", "nl", "pt", "ru"] = Field(description="CLDR locale")
+    asked_in: Literal["de", "en", "es", "fr", "it", "nl", "pt", "ru"] | None = Field(
+        None,
+        description="language of the questions; unset: that of the answers. Sources asked in one language conflict",
+    )
 
 
 class Corruption(Strict):

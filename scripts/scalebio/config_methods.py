@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from scalebio import semantics
-from scalebio.schema import Count, Share, Strict
+from scalebio.schema import Count, Name, Share, Strict
 
 WARM_STARTED = ("scalebio",)
 """Kinds of methods that can start from weights learned before (`start_from` of an experiment)."""
@@ -31,6 +31,15 @@ class Oracle(Fixed):
     """The planted truth, `expected` of the experiment: what a method could reach at best, where it is known."""
 
     kind: Literal["oracle"]
+
+
+class Given(Fixed):
+    """Shares written down by hand: the mixture in use today, say, to hold a learned one against."""
+
+    kind: Literal["given"]
+    weights: dict[Name, Share] = Field(
+        min_length=1, description="source → its share; they sum to 1, and a source that is left out gets none"
+    )
 
 
 class ScaleBiO(Strict):
@@ -246,6 +255,7 @@ Method = Annotated[
     Uniform
     | SizeProportional
     | Oracle
+    | Given
     | ScaleBiO
     | GradientMatching
     | GradientAlignment

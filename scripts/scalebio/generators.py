@@ -45,7 +45,7 @@ def generate(name: str, spec: ReasoningGym | Cldr, rows: int, seed: int) -> list
     Raises UserError for an unknown task or setting, or when there are too few distinct prompts.
     """
     if isinstance(spec, Cldr):
-        return _cldr(name, spec.language, rows, seed)
+        return _cldr(name, spec, rows, seed)
     return _reasoning_gym(name, spec.tasks, rows, seed)
 
 
@@ -179,11 +179,11 @@ def score_answer(checker: str, text: str) -> float:
 # --- CLDR ---------------------------------------------------------------------------------------------------------
 
 
-def _cldr(name: str, language: str, rows: int, seed: int) -> list[Record]:
+def _cldr(name: str, spec: Cldr, rows: int, seed: int) -> list[Record]:
     from scalebio import cldr
 
-    facts = cldr.facts(language, stream(seed, "generator", name))
-    found = _distinct(name, f"CLDR facts in `{language}`", rows, ((fact.prompt, fact) for fact in facts))
+    facts = cldr.facts(spec.language, stream(seed, "generator", name), spec.asked_in)
+    found = _distinct(name, f"CLDR facts in `{spec.language}`", rows, ((fact.prompt, fact) for fact in facts))
     records = []
     for row, fact in enumerate(found):
         messages = [{"role": "user", "content": fact.prompt}, {"role": "assistant", "content": fact.answer}]

@@ -22,6 +22,15 @@ from scalebio.study_checks import cross_checks, nearest
 # Of a mapping that was expected, the first so many keys are named.
 KEYS_SHOWN = 4
 
+# What pydantic says in two sentences, the second of them about parsing.
+NUMBERS = {
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+}
+
 
 def load_study(config: dict) -> Study:
     """The study in `config` (a study file as loaded by YAML). Raises UserError with one line per fault."""
@@ -141,8 +150,12 @@ def _describe(fault: dict) -> str:
         message = f"expected a list, such as {such}"
     if kind == "too_short":
         message = f"expected at least {fault['ctx']['min_length']} entries"
+    hint = ""
+    if kind in NUMBERS:
+        message, digits = f"expected {NUMBERS[kind]}", str(value).replace(",", "").replace(" ", "")
+        hint = f"; write {digits}" if digits.isdecimal() and isinstance(value, str) else ""
     description = _field(location)
-    return f"{path}: {message}{f' ({description})' if description else ''}; found {_found(value)}"
+    return f"{path}: {message}{f' ({description})' if description else ''}; found {_found(value)}{hint}"
 
 
 # --- keys given twice ---------------------------------------------------------------------------------------------

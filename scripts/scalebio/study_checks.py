@@ -37,7 +37,18 @@ RESULT_FOLDERS = ("models", "sources", "tables", "figures", "downloads", "benchm
 def cross_checks(config: object) -> list[str]:
     """One line for every fault, in the order in which a study file is read."""
     config = _mapping(config)
-    checks = (_references, _parts, _finetuning, _experiments, _transfers, _starts, _run, _used_settings, _origins)
+    checks = (
+        _references,
+        _parts,
+        _given,
+        _finetuning,
+        _experiments,
+        _transfers,
+        _starts,
+        _run,
+        _used_settings,
+        _origins,
+    )
     return [fault for check in checks for fault in check(config)]
 
 
@@ -112,6 +123,12 @@ def _parts(config: dict) -> Iterator[str]:
                 )
 
 
+def _given(config: dict) -> Iterator[str]:
+    for name, method in _section(config, "methods").items():
+        if method.get("kind") == "given":
+            yield from _sum(f"methods.{name}.weights", _mapping(method.get("weights")))
+
+
 def _finetuning(config: dict) -> Iterator[str]:
     finetuning = _mapping(config.get("finetuning"))
     rows, epochs, batch = (_number(finetuning, key, Finetuning) for key in ("rows", "epochs", "batch"))
@@ -162,6 +179,7 @@ def _experiments(config: dict) -> Iterator[str]:
             if source not in known:
                 yield f"{path}.control.sources: `{source}` is not one of the experiment's sources{nearest(source, known)}"
         yield from _oracle(path, experiment, _section(config, "methods"))
+        yield from _given_to(path, experiment, _section(config, "methods"))
 
 
 def _expected(path: str, experiment: dict) -> Iterator[str]:
@@ -169,9 +187,24 @@ def _expected(path: str, experiment: dict) -> Iterator[str]:
     for source in _names(expected):
         if source not in sources:
             yield f"{path}.expected: `{source}` is not one of the experiment's sources{nearest(source, sources)}"
-    numbers = [value for value in expected.values() if isinstance(value, (int, float))]
-    if expected and len(numbers) == len(expected) and abs(sum(numbers) - 1) > 1e-6:
-        yield f"{path}.expected: expected shares that sum to 1; found a sum of {sum(numbers):.6g}"
+    yield from _sum(f"{path}.expected", expected)
+
+
+def _sum(path: str, shares: dict) -> Iterator[str]:
+    numbers = [value for value in shares.values() if isinstance(value, (int, float))]
+    if shares and len(numbers) == len(shares) and abs(sum(numbers) - 1) > 1e-6:
+        yield f"{path}: expected shares that sum to 1; found a sum of {sum(numbers):.6g}"
+
+
+def _given_to(path: str, experiment: dict, methods: dict[str, dict]) -> Iterator[str]:
+    sources = _names(experiment.get("sources"))
+    for name in _names(experiment.get("methods")):
+        for source in _mapping(methods.get(name, {}).get("weights")):
+            if source not in sources:
+                yield (
+                    f"methods.{name}.weights: `{source}` is not one of the sources of {path}{nearest(source, sources)}; give "
+                    f"shares of its sources, or take `{name}` out of {path}.methods"
+                )
 
 
 def _oracle(path: str, experiment: dict, methods: dict[str, dict]) -> Iterator[str]:

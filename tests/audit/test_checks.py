@@ -116,6 +116,13 @@ def test_sources_too_small_for_what_is_sure_to_be_asked():
     assert supply(499, 1, over_supply="cap") == [(WARNS, "sources.one.max_repeat")]
     assert supply(250, 2) == [(NOTES, "sources.one.max_repeat")]
     assert supply(500, 2) == []
+
+    def by_hand(mapping):
+        mapping["methods"]["hand"] = {"kind": "given", "weights": {"one": 0.9, "two": 0.1}}
+        mapping["experiments"]["chat"]["methods"].append("hand")
+        mapping["sources"]["one"] |= {"rows": 500, "max_repeat": 1}
+
+    assert source_findings(study(by_hand)) == [(FAILS, "sources.one.max_repeat")]
     few = [(FAILS, "sources.one"), (WARNS, "sources.one")]
     assert supply(3, None) == few, "fewer rows than one step takes, and each drawn 167 times"
 

@@ -53,7 +53,7 @@ def test_every_fault_of_a_study_is_listed_at_once(clone):
     shown = refused(clone)
     for part in (
         "models.tiny.max_lenght: unknown key; did you mean `max_length`?",
-        "finetuning.rows: expected a valid integer",
+        "finetuning.rows: expected a whole number",
         "found 'many'",
         "methods.scalebio.kind: expected one of uniform, ",
         "found 'scalebo'; did you mean `scalebio`?",

@@ -302,9 +302,7 @@ def _share(study: Study, share: Share) -> Iterator[Finding]:
     experiment, source = study.experiments[share.experiment], study.sources[share.source]
     if share.most is None or share.most >= 1:
         return
-    kinds = {study.methods[method].kind for method in experiment.methods}
-    equal, expected = 1 / len(experiment.sources), (experiment.expected or {}).get(share.source, 0.0)
-    sure = max([equal] * ("uniform" in kinds) + [expected] * ("oracle" in kinds), default=0.0)
+    sure = max(_known_shares(study, experiment, share.source), default=0.0)
     refused = experiment.over_supply == "refuse"
     what = f"{share.supply.rows} rows, each {source.max_repeat} times at most, are {share.most:.1%} of the mixture of "
     what += f"experiments.{share.experiment}"
@@ -317,6 +315,18 @@ def _share(study: Study, share: Share) -> Iterator[Finding]:
     elif refused:
         what += "; a larger weight stops the run"
         yield Finding(NOTES, "too small", f"sources.{share.source}.max_repeat", what, "set `over_supply: cap` to go on")
+
+
+def _known_shares(study: Study, experiment: Experiment, source: str) -> Iterator[float]:
+    """What the experiment's methods are sure to ask of a source: those that learn nothing, and whose shares a file says."""
+    for method in (study.methods[name] for name in experiment.methods):
+        match method.kind:
+            case "uniform":
+                yield 1 / len(experiment.sources)
+            case "oracle":
+                yield (experiment.expected or {}).get(source, 0.0)
+            case "given":
+                yield method.weights.get(source, 0.0)
 
 
 def _reference(study: Study, name: str, known: dict[str, Supply]) -> Iterator[Finding]:

@@ -147,6 +147,8 @@ def learn(problem: Problem, settings, seed: int) -> Outcome:
             from scalebio.weighting import size_proportional as method
         case "oracle":
             from scalebio.weighting import oracle as method
+        case "given":
+            from scalebio.weighting import given as method
         case "scalebio":
             from scalebio.weighting import scalebio as method
         case "gradient_matching":
