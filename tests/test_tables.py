@@ -76,6 +76,8 @@ def test_nothing_planted_stays_empty_and_neither_truth_stands_in_for_the_other()
     learned = [(A0, {"weights": {"a": 0.9, "b": 0.1}})]
     bare = runs.weights(learned, {"x": {"corruption": None, "expected": None}})
     assert bare[["corruption", "expected"]].isna().all().all()
+    text = summary.weights(bare).markdown()
+    assert "planted" not in text and "corruption" not in text and "expected" not in text
     spoiled = runs.weights(learned, {"x": {"corruption": {"b": 1.0}, "expected": None}})
     assert spoiled["corruption"].tolist() == [0, 1] and spoiled["expected"].isna().all()
     expected = runs.weights(learned, {"x": {"corruption": None, "expected": {"a": 1.0}}})

@@ -62,15 +62,14 @@ def trajectories(frame: pd.DataFrame) -> Document:
 
 
 def weights(frame: pd.DataFrame) -> Document:
-    """Final weights: mean and range over seeds."""
-    sections = []
+    """Final weights: mean and range over seeds; what was planted only in studies that planted something."""
+    sections, planted = [], bool(frame[["corruption", "expected"]].notna().any(axis=None))
     for experiment, part in _by_experiment(frame):
         rows = [
             [
                 name(source),
                 name(method),
-                number(lines["corruption"].iloc[0], 2),
-                number(lines["expected"].iloc[0], 3),
+                *[number(lines["corruption"].iloc[0], 2), number(lines["expected"].iloc[0], 3)] * planted,
                 *mean_and_range(lines["weight"]),
                 span(lines["low"].iloc[0], lines["high"].iloc[0]),
                 str(len(lines)),
@@ -78,17 +77,20 @@ def weights(frame: pd.DataFrame) -> Document:
             ]
             for (method, source), lines in part.groupby(["method", "source"], sort=False)
         ]
-        header = ["source", "method", "corruption", "expected", "weight (mean)", "weight (min … max)", "95 % interval"]
-        header += ["seeds", "check"]
+        header = ["source", "method", *["corruption", "expected"] * planted, "weight (mean)", "weight (min … max)"]
+        header += ["95 % interval", "seeds", "check"]
         leak = strong(LEAK_ALLOWED) if (part["leakage"] == "allow").any() else ""
         sections.append((name(experiment), grid(header, rows, leak, left=2)))
     text = (
         "Share of each source in the learned mixture. Range: smallest and largest over seeds (not an interval); the interval is "
         f"explained in the table {name('weight_intervals')}. "
-        "Corruption (share of answers spoiled on purpose) and expected weight are planted, never shown to a method; a dash: "
-        "none planted in this experiment. Check: on how many seeds the gradient-match check confirmed the weights of the "
-        "run (docs/method.md); a dash: not checked."
     )
+    if planted:
+        text += (
+            "Corruption (share of answers spoiled on purpose) and expected weight are planted, never shown to a method; a dash: "
+            "none planted in this experiment. "
+        )
+    text += "Check: on how many seeds the gradient-match check confirmed the weights of the run (docs/method.md); a dash: not checked."
     return document("Final source weights", text, sections)
 
 
