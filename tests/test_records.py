@@ -130,6 +130,23 @@ def test_unreadable_input_is_named_with_its_place(tmp_path, name, text, message)
         records.read_file(tmp_path / name, "s")
 
 
+@pytest.mark.parametrize(
+    ("good", "bad", "reason"),
+    [
+        ('{"text": "x"}', '{"text": 3}', "`text` should be text, found int."),
+        ('{"text": "x"}', '{"text": ', "not valid JSON"),
+    ],
+)
+def test_all_rows_at_fault_are_named_the_first_with_its_reason(tmp_path, good, bad, reason):
+    path = tmp_path / "a.jsonl"
+    path.write_text("\n".join([good, bad, good, bad]))
+    with pytest.raises(UserError, match=rf"a\.jsonl, line 2: {reason}.* At fault too: line 4\.$"):
+        records.read_file(path, "s")
+    path.write_text("\n".join([good] + [bad] * 9))
+    with pytest.raises(UserError, match=r"At fault too: line 3, line 4, line 5, line 6, line 7 and 3 more\.$"):
+        records.read_file(path, "s")
+
+
 def test_missing_files_and_other_parquet_files_are_named(tmp_path):
     with pytest.raises(UserError, match=r"source `s`: there is no file .*nowhere\.json"):
         records.read_file(tmp_path / "nowhere.json", "s")

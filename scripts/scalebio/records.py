@@ -35,6 +35,7 @@ SCHEMA = pa.schema(
 
 SHAREGPT_ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
 CHAT_ROLES = {"user": "user", "assistant": "assistant", "system": "system"}
+FAULTS_NAMED = 5  # rows named after the first one at fault
 PROMPT_KEYS = (("prompt", "response"), ("question", "answer"), ("problem", "solution"))
 
 
@@ -143,7 +144,7 @@ def _text(row: dict, key: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise ValueError(f"`{key}` should be text, found {type(value).__name__}")
+        raise ValueError(f"`{key}` should be text, found {type(value).__name__}.")
     return value
 
 
@@ -172,12 +173,12 @@ def _plain_text(row: dict) -> list[dict[str, str]]:
 def _turns(row: dict, keys: tuple[str, ...], role_key: str, content_key: str, roles: dict) -> list[dict[str, str]]:
     key = next(key for key in keys if key in row)
     if not isinstance(row[key], list) or not all(isinstance(turn, dict) for turn in row[key]):
-        raise ValueError(f"`{key}` should be a list of objects with `{role_key}` and `{content_key}`")
+        raise ValueError(f"`{key}` should be a list of objects with `{role_key}` and `{content_key}`.")
     messages = []
     for turn in row[key]:
         role = turn.get(role_key)
         if role not in roles:
-            raise ValueError(f"`{key}` has `{role_key}` {role!r}; known are {', '.join(roles)}")
+            raise ValueError(f"`{key}` has `{role_key}` {role!r}; known are {', '.join(roles)}.")
         messages += _turn(roles[role], _text(turn, content_key))
     return messages
 
@@ -214,7 +215,7 @@ FORMATS = {
 """In the order in which `auto` tries them: published Alpaca files also have a `text` column, UltraChat a `prompt`."""
 
 
-def _recognise(row: dict, place: str) -> Format:
+def _recognise(row: dict) -> Format:
     for candidate in FORMATS.values():
         if candidate.fits(row):
             return candidate
@@ -225,7 +226,7 @@ def _recognise(row: dict, place: str) -> Format:
         if lists
         else "Rename the keys."
     )
-    raise UserError(f"{place}: cannot tell the format from the keys {sorted(row)}. Known are {known}. {hint}")
+    raise ValueError(f"cannot tell the format from the keys {sorted(row)}. Known are {known}. {hint}")
 
 
 def convert(
@@ -235,33 +236,50 @@ def convert(
 
     `rows`: (place, row) pairs, where place is "line 3" or "row 3"; `format`: a name in `FORMATS`, or "auto", decided on
     the first row; `origin`: file or data set that messages name. Returns the records, unanswered ones among them, and
-    the place of each. Raises UserError naming the place of a row that does not fit, or when there are no rows.
+    the place of each. Raises UserError naming the places of rows that do not fit, or when there are no rows.
     """
     chosen = None if format == "auto" else FORMATS[format]
-    records, places = [], []
+    records, places, faults = [], [], []
     for place, row in rows:
-        if not isinstance(row, dict):
-            raise UserError(f"{origin}, {place}: expected an object with keys, found {type(row).__name__}.")
-        chosen = chosen or _recognise(row, f"{origin}, {place}")
-        if not chosen.fits(row):
-            why, todo = (
-                ("as in the rows before it", "Put rows of another format into a file, and a source, of their own.")
-                if format == "auto"
-                else (
-                    f"because sources.{source}.format is `{format}`",
-                    "Leave `format` out to have it told by the first row.",
-                )
-            )
-            raise UserError(f"{origin}, {place}: expected the keys {chosen}, {why}; found {sorted(row)}. {todo}")
         try:
+            if not isinstance(row, dict):
+                raise ValueError(f"expected an object with keys, found {type(row).__name__}.")
+            chosen = chosen or _recognise(row)
+            if not chosen.fits(row):
+                raise ValueError(_other_format(chosen, format, source, row))
             messages = chosen.messages(row)
         except ValueError as error:
-            raise UserError(f"{origin}, {place}: {error}.") from error
+            faults.append((place, str(error)))
+            if chosen is None:  # what the other rows should be is then not known either
+                break
+            continue
         records.append(Record(messages, source, len(records)))
         places.append(place)
+    if faults:
+        raise UserError(_told(origin, faults))
     if not records:
         raise UserError(f"{origin}: there are no rows in it. Add some, or leave the source out.")
     return records, places
+
+
+def _other_format(chosen: Format, format: str, source: str, row: dict) -> str:
+    if format == "auto":
+        why, todo = "as in the rows before it", "Put rows of another format into a file, and a source, of their own."
+    else:
+        why = f"because sources.{source}.format is `{format}`"
+        todo = "Leave `format` out to have it told by the first row."
+    return f"expected the keys {chosen}, {why}; found {sorted(row)}. {todo}"
+
+
+def _told(origin: str | Path, faults: list[tuple[str, str]]) -> str:
+    """What is wrong with the first of the rows at fault, and which others are, so that all can be mended at once."""
+    (place, message), *others = faults
+    text = f"{origin}, {place}: {message}"
+    if others:
+        named = ", ".join(place for place, _ in others[:FAULTS_NAMED])
+        left = len(others) - FAULTS_NAMED
+        text += f" At fault too: {named}" + (f" and {left:,} more." if left > 0 else ".")
+    return text
 
 
 # --- files: compression and container → raw rows ------------------------------------------------------------------
@@ -292,6 +310,7 @@ def _json_rows(text: str, path: Path) -> Iterator[tuple[str, object]]:
             ) from error
         yield from ((f"row {number}", row) for number, row in enumerate(rows, 1))
         return
+    faults = []
     # Not `splitlines`: it also splits at characters such as U+2028, which JSON allows inside a string.
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
@@ -300,8 +319,9 @@ def _json_rows(text: str, path: Path) -> Iterator[tuple[str, object]]:
             yield f"line {number}", json.loads(line)
         except json.JSONDecodeError as error:
             message = f"not valid JSON ({error.msg}); expected one object a line, or a list `[...]` of objects. "
-            message += "Mend or remove this line."
-            raise UserError(f"{path}, line {number}: {message}") from error
+            faults.append((f"line {number}", message + "Mend or remove this line."))
+    if faults:
+        raise UserError(_told(path, faults))
 
 
 def read_file(path: str | Path, source: str, format: str = "auto") -> tuple[list[Record], list[str]]:
