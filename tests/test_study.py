@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import yaml
-from good_study import GOOD, changed, faults, merged
+from good_study import GOOD, changed, faults
 
 from scalebio.config import Study
 from scalebio.config_methods import Method
@@ -310,19 +310,6 @@ def test_an_oracle_needs_a_planted_truth():
         "experiments.first.expected: missing, and the oracle `truth` takes its weights from there; give the planted shares"
         " of the sources, or take `truth` out of experiments.first.methods"
     ]
-
-
-def test_every_study_file_and_overlay_loads_by_the_command_in_its_first_lines(root):
-    files = sorted((root / "config").glob("*.yaml")) + sorted((root / "config/overlays").glob("*.yaml"))
-    assert len(files) > 10
-    for file in files:
-        head = "".join(
-            line for line in file.read_text(encoding="utf-8").splitlines(keepends=True)[:10] if line[0] == "#"
-        )
-        commands = re.findall(r"--configfile((?: config/\S+)+)", head) or [f"config/{file.name}"]
-        paths = [root / name for name in commands[0].split()]
-        assert paths[-1] == file, f"{file.name} says how another file is used"
-        load_study(merged(*paths))
 
 
 def test_given_shares_are_of_the_experiments_sources_and_sum_to_one():

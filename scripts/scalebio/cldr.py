@@ -133,8 +133,10 @@ def facts(language: str, draws: np.random.Generator, asked_in: str | None = None
     asked, answered = Locale.parse(asked_in or language), Locale.parse(language)
     while True:
         kind = kinds[draws.choice(len(kinds), p=shares)]
-        slots, _ = KINDS[kind](asked, copy.deepcopy(draws))
-        _, answer = KINDS[kind](answered, draws)
+        again = copy.deepcopy(draws) if answered != asked else None
+        slots, answer = KINDS[kind](asked, draws)
+        if again:
+            _, answer = KINDS[kind](answered, again)
         yield Fact(kind, _spaces(PROMPTS[asked_in or language][kind].format(**slots)), _spaces(answer))
 
 

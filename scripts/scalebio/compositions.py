@@ -85,10 +85,10 @@ def share_intervals(weights: np.ndarray, smallest: float, resampled: bool = Fals
     odds = logit(lift(weights, smallest))
     found = []
     for shares, values in zip(weights.T, odds.T, strict=True):
-        mean, low, high, runs = mean_interval(values, LEVEL)
-        if runs > 1 and np.ptp(shares) < 1e-12:
-            found.append(Interval(shares[0], shares[0], shares[0], runs))
+        if len(shares) > 1 and np.ptp(shares) < 1e-12:
+            found.append(Interval(shares[0], shares[0], shares[0], len(shares)))
             continue
+        mean, low, high, runs = mean_interval(values, LEVEL)
         wide = _widening(runs, resampled)
         ends = (mean, mean + (low - mean) * wide, mean + (high - mean) * wide)
         found.append(Interval(*(float(expit(end)) for end in ends), runs))

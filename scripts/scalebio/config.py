@@ -17,6 +17,8 @@ from scalebio.schema import Count, Name, Share, Strict, exactly_one
 
 # --- where things come from -----------------------------------------------------------------------------------
 
+Language = Literal["de", "en", "es", "fr", "it", "nl", "pt", "ru"]
+
 
 class ReasoningGym(Strict):
     """Seeded tasks with verifiable answers from the reasoning-gym package."""
@@ -29,11 +31,8 @@ class Cldr(Strict):
     """Everyday facts in one language (dates, numbers, names) from Unicode CLDR through babel templates."""
 
     kind: Literal["cldr"]
-    language: Literal["de", "en", "es", "fr", "it", "nl", "pt", "ru"] = Field(description="CLDR locale")
-    asked_in: Literal["de", "en", "es", "fr", "it", "nl", "pt", "ru"] | None = Field(
-        None,
-        description="language of the questions; unset: that of the answers. Sources asked in one language conflict",
-    )
+    language: Language = Field(description="CLDR locale")
+    asked_in: Language | None = Field(None, description="language of the questions; unset: that of the answers")
 
 
 class Corruption(Strict):

@@ -174,20 +174,25 @@ def _experiments(config: dict) -> Iterator[str]:
             needs = "`accuracy` needs test rows from a generator, which can check answers"
             yield f"{path}.evaluate: {needs}; reference `{reference_name}` has none"
         yield from _expected(path, experiment)
-        known = _names(experiment.get("sources"))
-        for source in _names(_mapping(experiment.get("control")).get("sources")):
-            if source not in known:
-                yield f"{path}.control.sources: `{source}` is not one of the experiment's sources{nearest(source, known)}"
+        yield from _foreign(f"{path}.control.sources", _mapping(experiment.get("control")).get("sources"), experiment)
         yield from _oracle(path, experiment, _section(config, "methods"))
         yield from _given_to(path, experiment, _section(config, "methods"))
 
 
 def _expected(path: str, experiment: dict) -> Iterator[str]:
-    expected, sources = _mapping(experiment.get("expected")), _names(experiment.get("sources"))
-    for source in _names(expected):
-        if source not in sources:
-            yield f"{path}.expected: `{source}` is not one of the experiment's sources{nearest(source, sources)}"
+    expected = _mapping(experiment.get("expected"))
+    yield from _foreign(f"{path}.expected", expected, experiment)
     yield from _sum(f"{path}.expected", expected)
+
+
+def _foreign(
+    path: str, named: object, experiment: dict, whose: str = "the experiment's sources", do: str = ""
+) -> Iterator[str]:
+    """A fault for each source in `named` that the experiment does not have."""
+    sources = _names(experiment.get("sources"))
+    for source in _names(named):
+        if source not in sources:
+            yield f"{path}: `{source}` is not one of {whose}{nearest(source, sources)}{do}"
 
 
 def _sum(path: str, shares: dict) -> Iterator[str]:
@@ -197,14 +202,10 @@ def _sum(path: str, shares: dict) -> Iterator[str]:
 
 
 def _given_to(path: str, experiment: dict, methods: dict[str, dict]) -> Iterator[str]:
-    sources = _names(experiment.get("sources"))
     for name in _names(experiment.get("methods")):
-        for source in _mapping(methods.get(name, {}).get("weights")):
-            if source not in sources:
-                yield (
-                    f"methods.{name}.weights: `{source}` is not one of the sources of {path}{nearest(source, sources)}; give "
-                    f"shares of its sources, or take `{name}` out of {path}.methods"
-                )
+        do = f"; give shares of its sources, or take `{name}` out of {path}.methods"
+        weights = _mapping(methods.get(name, {}).get("weights"))
+        yield from _foreign(f"methods.{name}.weights", weights, experiment, f"the sources of {path}", do)
 
 
 def _oracle(path: str, experiment: dict, methods: dict[str, dict]) -> Iterator[str]:
