@@ -7,6 +7,8 @@ from matplotlib.lines import Line2D
 from scalebio.figures import house
 
 COLUMNS = ["experiment", "method", "seed", "source", "weight", "low", "high", "corruption", "expected", "verdict"]
+# What the methods of one source take of the line that it has.
+SPREAD = 0.66
 DIAMOND = {"color": house.DARK, "markerfacecolor": "none"}
 
 
@@ -69,7 +71,9 @@ def draw_sources(rows: pd.DataFrame, truth: pd.DataFrame) -> tuple[Figure, list]
     if truth["expected"].notna().any():
         axes.plot(truth["expected"], range(len(sources)), "D", **DIAMOND, markersize=7, clip_on=False, zorder=2)
         entries.append((house.marker(house.DARK, "D", markerfacecolor="none", markersize=6), "expected"))
-    offsets = house.jitter(len(methods), 0.5 if len(methods) > 1 else 0)
+    offsets = house.jitter(len(methods), SPREAD if len(methods) > 1 else 0)
+    # As tall as the gap to the next method, or the ticks of methods that agree would run into one line.
+    half = min(0.2, 0.5 * SPREAD / max(len(methods) - 1, 1))
     for (method, (colour, shape)), offset in zip(house.method_styles(methods).items(), offsets, strict=True):
         for position, source in enumerate(sources):
             part = rows[(rows["method"] == method) & (rows["source"] == source)]
@@ -80,7 +84,7 @@ def draw_sources(rows: pd.DataFrame, truth: pd.DataFrame) -> tuple[Figure, list]
             axes.plot(values, at, shape, color=colour, alpha=0.65, markersize=4, mew=0, zorder=4, clip_on=False)
             if len(values):
                 mean = [values.mean()] * 2
-                axes.plot(mean, [at[0] - 0.2, at[0] + 0.2], color=colour, linewidth=1.6, zorder=3, clip_on=False)
+                axes.plot(mean, [at[0] - half, at[0] + half], color=colour, linewidth=1.6, zorder=3, clip_on=False)
         entries.append((house.marker(colour, shape, alpha=0.8), method))
     entries.append((Line2D([], [], color=house.MUTED, linestyle="--", linewidth=0.8), "all equal"))
     axes.set_yticks(range(len(sources)), names)
