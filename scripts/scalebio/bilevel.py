@@ -8,6 +8,10 @@ where w is better than u on a source, that source helps the validation loss, and
 3. w: one AdamW step on (L1(w) + α Σ p_i l_i(w)) / (1 + α);
 4. λ: one Adam step on α p_i (d_i − Σ_j p_j d_j), with d_i = l_i(w) − l_i(u), both taken before steps 2 and 3.
 
+With `double_sampling` step 3 is (ours; docs/method.md) on Σ p_i l_i(w) + (L1(w) − Σ p_i l'_i(w)) / (1 + α): the same in expectation,
+but l' is the mean over other rows than u steps on. Else w takes only α / (1 + α) of u's step along the noise of the shared rows,
+loses less by it, most of all on the source that has most of the weight, and that source looks better than it is.
+
 All three learning rates follow one schedule, a ramp and a cosine to zero, as in the ACL release: without the ramp the
 first, nearly random gaps move λ by full-sized Adam steps, and a source that loses then recovers slowly.
 
@@ -179,11 +183,15 @@ class Bilevel:
         self._seed_dropout(k, "u")
         of_u = torch.from_numpy(weighted * (1.0 if semantics.normalised_step else settings.alpha))
         losses_u = self.u.step(examples, of_u, rate, clip, when).numpy()
-        # One packed batch for both of w's terms: one forward and one backward pass.
+        # One packed batch for all of w's terms: one forward and one backward pass.
         self._seed_dropout(k, "w")
-        of_w = torch.from_numpy(np.concatenate([settings.alpha * weighted, reference]) * scale)
-        losses = self.w.step(examples + held_out, of_w, rate, clip, when).numpy()
-        losses_w, losses_1 = losses[: len(examples)], losses[len(examples) :]
+        of_w, others = np.concatenate([settings.alpha * weighted, reference]) * scale, []
+        if settings.double_sampling:
+            others = self.draws.next()
+            forgone = p.numpy()[[example.source for example in others]] * training_shares(others, semantics)
+            of_w = np.concatenate([weighted, reference * scale, -forgone * scale])
+        losses = self.w.step(examples + held_out + others, torch.from_numpy(of_w), rate, clip, when).numpy()
+        losses_w, losses_1 = np.split(losses, [len(examples), len(examples) + len(held_out)])[:2]
 
         source_u, source_w = (
             np.bincount(sources, shares * losses, minlength=self.count) for losses in (losses_u, losses_w)
@@ -204,7 +212,7 @@ class Bilevel:
             L2_u=float(p.numpy() @ source_u),
             seconds=time.perf_counter() - start,
             peak_memory_gb=peak_memory_gb(),
-            tokens=sum(len(example.ids) for example in [*examples, *examples, *held_out]),
+            tokens=sum(len(example.ids) for example in [*examples, *examples, *held_out, *others]),
             layers=layers,
         )
 

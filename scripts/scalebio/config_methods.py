@@ -62,6 +62,9 @@ class ScaleBiO(Strict):
     resync_every: PositiveInt | None = Field(
         None, description="copy u and its Adam state into w every so many steps; set it where a proportion is expected"
     )
+    double_sampling: bool = Field(
+        False, description="take what w gives up of L2 for L1 from other training rows than u's; set it with `resync_every`"
+    )
     prune_below: Share = Field(0.0, description="final weights below this become 0; both vectors are kept")
     check_steps: Count = Field(
         60, description="steps from the base to check the final weights by gradient matching; 0: no check"
@@ -75,6 +78,8 @@ class ScaleBiO(Strict):
             faults = "; ".join(f"`{fault['loc'][0]}`: {fault['msg']}" for fault in error.errors())
             known = ", ".join(semantics.Semantics.model_fields)
             raise ValueError(f"differences: {faults} (points there are: {known})") from error
+        if self.double_sampling and not semantics.resolve(self.semantics, self.differences).normalised_step:
+            raise ValueError("`double_sampling` is for w's step as we take it: leave `semantics` and `normalised_step` out")
         return self
 
 

@@ -56,7 +56,8 @@ def learning(study: Study, experiment: Experiment, method: Method, rows: dict[st
     match method:
         case ScaleBiO():
             batch = sources * method.per_source
-            steps = method.steps * (2 * batch + method.validation_batch)
+            passes = 3 if method.double_sampling else 2
+            steps = method.steps * (passes * batch + method.validation_batch)
             # As `confirmation.confirm_run`: where the model is split no check is made.
             checked = method.check_steps and not model.hardware.shard
             if checked:
