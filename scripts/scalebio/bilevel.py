@@ -141,7 +141,10 @@ class Bilevel:
         }
         self.logits = torch.zeros(self.count, dtype=torch.float64)
         self.weight_optimizer = torch.optim.AdamW(
-            [self.logits], lr=settings.weight_learning_rate, weight_decay=semantics.weight_decay
+            [self.logits],
+            lr=settings.weight_learning_rate,
+            betas=(0.9, settings.weight_beta2),
+            weight_decay=semantics.weight_decay,
         )
         self.done = 0
 

@@ -56,6 +56,10 @@ class ScaleBiO(Strict):
     alpha: PositiveFloat = Field(10.0, description="penalty on w's excess training loss")
     learning_rate: PositiveFloat = Field(description="peak AdamW learning rate of u and w")
     weight_learning_rate: PositiveFloat = Field(0.05, description="peak Adam learning rate of λ")
+    weight_beta2: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.999,
+        description="how long λ's Adam remembers the size of gradients; shorter lets shares move on that have swung too far",
+    )
     per_source: PositiveInt = Field(6, description="training examples per source and step, the same for u and w")
     validation_batch: PositiveInt = Field(18, description="validation examples per step")
     ramp: Count = Field(20, description="steps over which the learning rates of u, w and λ rise")
@@ -63,7 +67,8 @@ class ScaleBiO(Strict):
         None, description="copy u and its Adam state into w every so many steps; set it where a proportion is expected"
     )
     double_sampling: bool = Field(
-        False, description="take what w gives up of L2 for L1 from other training rows than u's; set it with `resync_every`"
+        False,
+        description="take what w gives up of L2 for L1 from other training rows than u's; set it with `resync_every`",
     )
     prune_below: Share = Field(0.0, description="final weights below this become 0; both vectors are kept")
     check_steps: Count = Field(
@@ -79,7 +84,9 @@ class ScaleBiO(Strict):
             known = ", ".join(semantics.Semantics.model_fields)
             raise ValueError(f"differences: {faults} (points there are: {known})") from error
         if self.double_sampling and not semantics.resolve(self.semantics, self.differences).normalised_step:
-            raise ValueError("`double_sampling` is for w's step as we take it: leave `semantics` and `normalised_step` out")
+            raise ValueError(
+                "`double_sampling` is for w's step as we take it: leave `semantics` and `normalised_step` out"
+            )
         return self
 
 
