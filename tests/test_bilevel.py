@@ -39,12 +39,13 @@ def test_sources_where_w_beats_u_gain():
     assert step[0] > 0 > step[2] and step[1].abs() < 1e-12
 
 
-def test_one_step_against_an_independent_rewrite(tiny, make_examples):
+@pytest.mark.parametrize("double", [False, True])
+def test_one_step_against_an_independent_rewrite(tiny, make_examples, double):
     """Steps 0 and 1 redone with autograd on unpacked examples and textbook Adam, in float64."""
     from test_batching import padded_reference
 
-    run = bilevel(tiny, make_examples)
-    twin = bilevel(tiny, make_examples)
+    run = bilevel(tiny, make_examples, double_sampling=double)
+    twin = bilevel(tiny, make_examples, double_sampling=double)
     u, w = copy.deepcopy(tiny[0]).double().eval(), copy.deepcopy(tiny[0]).double().eval()
     settings = run.settings
     logits = torch.zeros(3, dtype=torch.float64, requires_grad=True)
@@ -57,6 +58,9 @@ def test_one_step_against_an_independent_rewrite(tiny, make_examples):
         source_w = padded_reference(w, examples).reshape(3, 2).mean(1)
         L1 = padded_reference(w, held_out).mean()
         objectives = [p.detach() @ source_u, (L1 + 10 * p.detach() @ source_w) / 11]
+        if double:
+            others = padded_reference(w, twin.draws.next()).reshape(3, 2).mean(1)
+            objectives[1] = p.detach() @ source_w + (L1 - p.detach() @ others) / 11
         gradient = torch.autograd.grad(10 * (p @ source_w.detach() - p @ source_u.detach()), logits)[0]
         for optimizer, objective in zip(optimizers, objectives, strict=True):
             optimizer.param_groups[0]["lr"] = rate

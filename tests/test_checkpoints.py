@@ -35,6 +35,7 @@ MODES = {
     "lora": ({"resync_every": 2}, Lora(rank=4, alpha=8)),
     "lora_acl": ({"semantics": "official_acl"}, Lora(rank=4, alpha=8, dropout=0.3)),
     "resync": ({"resync_every": 2}, None),
+    "double_sampling": ({"resync_every": 2, "double_sampling": True, "weight_beta2": 0.9}, Lisa(layers=1, interval=2)),
     "acl": ({"semantics": "official_acl"}, Lisa(layers=1, interval=2)),
     "v1": ({"semantics": "official_v1"}, Lisa(layers=1, interval=2)),
 }

@@ -337,6 +337,8 @@ def test_work_is_counted_from_settings():
 
     # u and w see 8 training rows a step, w also 8 validation rows, each of 512 tokens.
     assert work.learning(one, experiment, one.methods["scalebio"], rows).trained == 10 * (8 + 8 + 8) * 512
+    double = {"steps": 10, "learning_rate": 1e-3, "per_source": 4, "validation_batch": 8, "check_steps": 0}
+    assert learning(kind="scalebio", double_sampling=True, **double).trained == 10 * (8 + 8 + 8 + 8) * 512
     doremi = learning(kind="doremi", steps=5, learning_rate=1e-3, per_source=3)
     assert (doremi.trained, doremi.forward, doremi.models) == (2 * 5 * 6 * 512, 2 * 5 * 6 * 512, 2)
     less = learning(kind="less", share=0.1, epochs=2, batch=10, learning_rate=1e-3)
