@@ -118,6 +118,13 @@ def test_resync_makes_w_equal_u_and_keeps_their_states_apart(tiny, make_examples
     assert all(a["exp_avg"].data_ptr() != b["exp_avg"].data_ptr() for a, b in zip(*states, strict=True))
 
 
+def test_double_sampling_is_for_a_normalised_step():
+    assert ScaleBiO(**SETTINGS, double_sampling=True).double_sampling
+    for other in ({"semantics": "official_acl"}, {"differences": {"normalised_step": False}}):
+        with pytest.raises(ValueError, match="`double_sampling` is for w's step as we take it: leave `semantics`"):
+            ScaleBiO(**SETTINGS, double_sampling=True, **other)
+
+
 def test_copy_state_copies_by_position():
     models = [torch.nn.Linear(2, 1), torch.nn.Linear(2, 1)]
     optimizers = [torch.optim.AdamW(model.parameters()) for model in models]

@@ -111,9 +111,10 @@ def test_known_mixtures_are_found_also_where_skills_conflict(name, seed):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("method", ["improved, LISA 1 of 4", "double sampling, LISA 1 of 4"])
 @pytest.mark.parametrize(("name", "base"), sorted(planted_runs.LISA_TASKS))
-def test_winner_and_proportions_are_found_with_one_layer_in_training_at_a_time(name, base):
-    truth, _, weights = improved(name, FRESH[0], base, "improved, LISA 1 of 4")
+def test_winner_and_proportions_are_found_with_one_layer_in_training_at_a_time(name, base, method):
+    truth, _, weights = improved(name, FRESH[0], base, method)
     assert statistics.total_variation(weights, truth) <= 0.05
 
 
