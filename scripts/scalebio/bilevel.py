@@ -8,9 +8,8 @@ where w is better than u on a source, that source helps the validation loss, and
 3. w: one AdamW step on (L1(w) + α Σ p_i l_i(w)) / (1 + α);
 4. λ: one Adam step on α p_i (d_i − Σ_j p_j d_j), with d_i = l_i(w) − l_i(u), both taken before steps 2 and 3.
 
-With `double_sampling` step 3 is (ours; docs/method.md) on Σ p_i l_i(w) + (L1(w) − Σ p_i l'_i(w)) / (1 + α): the same in expectation,
-but l' is the mean over other rows than u steps on. Else w takes only α / (1 + α) of u's step along the noise of the shared rows,
-loses less by it, most of all on the source that has most of the weight, and that source looks better than it is.
+With `double_sampling` (ours) step 3 is on Σ p_i l_i(w) + (L1(w) − Σ p_i l'_i(w)) / (1 + α): the same in expectation, but l' is
+the mean over other rows than u steps on. Why, and what was measured: docs/method.md.
 
 All three learning rates follow one schedule, a ramp and a cosine to zero, as in the ACL release: without the ramp the
 first, nearly random gaps move λ by full-sized Adam steps, and a source that loses then recovers slowly.
