@@ -187,13 +187,13 @@ class Bilevel:
         losses_u = self.u.step(examples, of_u, rate, clip, when).numpy()
         # One packed batch for all of w's terms: one forward and one backward pass.
         self._seed_dropout(k, "w")
-        of_w, others = np.concatenate([settings.alpha * weighted, reference]) * scale, []
+        kept, others, forgone = settings.alpha * weighted * scale, [], np.empty(0)
         if settings.double_sampling:
-            others = self.draws.next()
-            forgone = p.numpy()[[example.source for example in others]] * training_shares(others, semantics)
-            of_w = np.concatenate([weighted, reference * scale, -forgone * scale])
-        losses = self.w.step(examples + held_out + others, torch.from_numpy(of_w), rate, clip, when).numpy()
-        losses_w, losses_1 = np.split(losses, [len(examples), len(examples) + len(held_out)])[:2]
+            kept, others = weighted, self.draws.next()
+            forgone = p.numpy()[[example.source for example in others]] * training_shares(others, semantics) * scale
+        of_w = torch.from_numpy(np.concatenate([kept, reference * scale, -forgone]))
+        losses = self.w.step(examples + held_out + others, of_w, rate, clip, when).numpy()
+        losses_w, losses_1, _ = np.split(losses, [len(examples), len(examples) + len(held_out)])
 
         source_u, source_w = (
             np.bincount(sources, shares * losses, minlength=self.count) for losses in (losses_u, losses_w)

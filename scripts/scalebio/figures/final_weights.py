@@ -71,7 +71,7 @@ def draw_sources(rows: pd.DataFrame, truth: pd.DataFrame) -> tuple[Figure, list]
     if truth["expected"].notna().any():
         axes.plot(truth["expected"], range(len(sources)), "D", **DIAMOND, markersize=7, clip_on=False, zorder=2)
         entries.append((house.marker(house.DARK, "D", markerfacecolor="none", markersize=6), "expected"))
-    offsets = house.jitter(len(methods), SPREAD if len(methods) > 1 else 0)
+    offsets = house.jitter(len(methods), SPREAD)
     # As tall as the gap to the next method, or the ticks of methods that agree would run into one line.
     half = min(0.2, 0.5 * SPREAD / max(len(methods) - 1, 1))
     for (method, (colour, shape)), offset in zip(house.method_styles(methods).items(), offsets, strict=True):
